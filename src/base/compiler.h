@@ -43,16 +43,6 @@
 #define prefetch_read(p)  __builtin_prefetch((p), 0, 3)
 #define prefetch_write(p) __builtin_prefetch((p), 1, 3)
 
-/* Tells the processor that this is a spin loop. */
-static ALWAYS_INLINE void cpu_relax(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("isb" ::: "memory");
-#endif
-}
-
 #if defined(__SANITIZE_ADDRESS__)
 #define WITH_ASAN 1
 #elif defined(__has_feature)
@@ -79,6 +69,22 @@ static ALWAYS_INLINE void cpu_relax(void)
 #ifndef TARN_SIM
 #define TARN_SIM 0
 #endif
+
+#if TARN_SIM
+void sim_relax(void); /* defined by sim/: lets another simulated processor go on */
+#endif
+
+/* Tells the processor that this is a spin loop. */
+static ALWAYS_INLINE void cpu_relax(void)
+{
+#if TARN_SIM
+	sim_relax();
+#elif defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" ::: "memory");
+#endif
+}
 
 /* 1 in debug builds: red zones, poison, owner tags, invariant checks that cost. */
 #ifndef TARN_DEBUG
