@@ -36,7 +36,10 @@ struct atomic_ptr {
 	void *value;
 };
 
-#define ATOMIC(initial) {.value = (initial)}
+#define ATOMIC(initial)                                                                            \
+	{                                                                                          \
+		.value = (initial)                                                                 \
+	}
 
 #if TARN_SIM
 enum sim_rmw { SIM_EXCHANGE, SIM_ADD, SIM_OR, SIM_AND };
@@ -154,6 +157,52 @@ ATOMIC_DEFINE_RMW(atomic_u32, uint32_t, and, __atomic_fetch_and, SIM_AND, 4)
 ATOMIC_DEFINE_RMW(atomic_u64, uint64_t, add, __atomic_fetch_add, SIM_ADD, 8)
 ATOMIC_DEFINE_RMW(atomic_u64, uint64_t, or, __atomic_fetch_or, SIM_OR, 8)
 ATOMIC_DEFINE_RMW(atomic_u64, uint64_t, and, __atomic_fetch_and, SIM_AND, 8)
+
+/*
+ * For those who only watch (trace, metrics, log, crash report): the same operations, but never a
+ * point at which the simulator switches, so that watching does not change what is watched, and a
+ * crash report can be made at any point.
+ */
+static ALWAYS_INLINE uint64_t atomic_u64_quiet_load(const struct atomic_u64 *a, enum order order)
+{
+	return __atomic_load_n(&a->value, (int)order);
+}
+
+static ALWAYS_INLINE void atomic_u64_quiet_store(struct atomic_u64 *a, uint64_t v, enum order order)
+{
+	__atomic_store_n(&a->value, v, (int)order);
+}
+
+static ALWAYS_INLINE uint64_t atomic_u64_quiet_add(struct atomic_u64 *a, uint64_t v,
+						   enum order order)
+{
+	return __atomic_fetch_add(&a->value, v, (int)order);
+}
+
+/* On failure *expected holds what was found. */
+static ALWAYS_INLINE bool atomic_u64_quiet_cas(struct atomic_u64 *a, uint64_t *expected,
+					       uint64_t desired, enum order order)
+{
+	return __atomic_compare_exchange_n(&a->value, expected, desired, false, (int)order,
+					   atomic_failure_order(order));
+}
+
+static ALWAYS_INLINE void *atomic_ptr_quiet_load(const struct atomic_ptr *a, enum order order)
+{
+	return __atomic_load_n(&a->value, (int)order);
+}
+
+static ALWAYS_INLINE bool atomic_ptr_quiet_cas(struct atomic_ptr *a, void **expected, void *desired,
+					       enum order order)
+{
+	return __atomic_compare_exchange_n(&a->value, expected, desired, false, (int)order,
+					   atomic_failure_order(order));
+}
+
+static ALWAYS_INLINE void atomic_quiet_fence(enum order order)
+{
+	__atomic_thread_fence((int)order);
+}
 
 static ALWAYS_INLINE void atomic_fence(enum order order)
 {

@@ -1,5 +1,6 @@
 #include "base/diag.h"
 
+#include "base/assert.h"
 #include "base/self.h"
 
 #include <stdarg.h>
@@ -20,6 +21,7 @@ static struct diag *diag_begin(const char *file, int line, enum status_code code
 {
 	struct diag *d = diag_self();
 
+	ASSERT(code != STATUS_OK);
 	d->code = code;
 	d->file = file;
 	d->line = line;

@@ -19,13 +19,22 @@ struct diag {
  * Sets the running thread's detail and returns its status. The text says what was wrong and what
  * would be right; it is cut at DIAG_TEXT_BYTES.
  */
-#define fail(code, ...) diag_fail(__FILE__, __LINE__, (code), __VA_ARGS__)
+#define fail(code, ...) status_failed(diag_fail(__FILE__, __LINE__, (code), __VA_ARGS__))
 
 /*
  * fail() for an operating system error: the code comes from the errno value (status_of_errno), and
  * the text ends with its name.
  */
-#define fail_errno(error, ...) diag_fail_errno(__FILE__, __LINE__, (error), __VA_ARGS__)
+#define fail_errno(error, ...)                                                                     \
+	status_failed(diag_fail_errno(__FILE__, __LINE__, (error), __VA_ARGS__))
+
+/* What the functions behind fail() promise, for the compiler's own reasoning: never OK. */
+static ALWAYS_INLINE struct status status_failed(struct status s)
+{
+	if (s.code == STATUS_OK)
+		__builtin_unreachable();
+	return s;
+}
 
 struct status diag_fail(const char *file, int line, enum status_code code, const char *format, ...)
 	PRINTF(4, 5);
