@@ -118,8 +118,7 @@ struct samples {
 struct measurement {
 	const struct bench *bench;
 	const struct bench_case *which;
-	FILE *out;
-	enum bench_output output;
+	const struct bench_output *output;
 	uint32_t sides;
 	uint32_t rounds;
 	bool missing[BENCH_SIDES_MAX];
@@ -237,10 +236,10 @@ static struct bench_number median(const struct measurement *m, uint32_t side,
 
 static void print_result(const struct measurement *m, const struct bench_result *result)
 {
-	if (m->output == BENCH_JSON)
-		bench_print_json(m->out, result);
+	if (m->output->json)
+		bench_print_json(m->output->file, result);
 	else
-		bench_print_row(m->out, result);
+		bench_print_row(m->output->file, result);
 }
 
 static bool higher_is_better(const struct measurement *m, enum bench_metric metric)
@@ -348,19 +347,19 @@ static bool matches(const char *name, const char *const *globs)
 }
 
 uint32_t bench_run(const struct bench *bench, const struct bench_settings *settings,
-		   const char *const *globs, enum bench_output output, FILE *out,
+		   const char *const *globs, const struct bench_output *output,
 		   uint32_t *ret_matched)
 {
 	uint32_t failed = 0;
 	uint32_t matched = 0;
 
 	for (const struct bench_case *c = bench->cases; c->name; c++) {
-		struct measurement m = {.bench = bench, .which = c, .out = out, .output = output};
+		struct measurement m = {.bench = bench, .which = c, .output = output};
 
 		if (!matches(c->name, globs))
 			continue;
-		if (matched++ == 0 && output == BENCH_TABLE)
-			bench_print_heading(out, bench);
+		if (matched++ == 0 && !output->json)
+			bench_print_heading(output->file, bench);
 		if (!run_case(&m, settings))
 			failed++;
 	}

@@ -157,8 +157,8 @@ void bench_pin(const struct bench_settings *settings, uint32_t index);
 void bench_unpin(const struct bench_settings *settings);
 
 /*
- * The element of `values` at `quantile` (0 to 1), by sorting them in place; 0 of none. For medians of many
- * samples within a round.
+ * The element of `values` at `quantile` (0 to 1), by sorting them in place; 0 of none. For medians
+ * of many samples within a round.
  */
 double bench_quantile(double *values, size_t count, double quantile);
 
@@ -167,12 +167,13 @@ double bench_cpu_seconds(void);
 
 /* ---- for the command ------------------------------------------------------------------------- */
 
-enum bench_output {
-	BENCH_TABLE, /* for people, 80 columns */
-	BENCH_JSON,  /* one result per line, as CONTRACT.md has it */
+/* Where results go, and how. */
+struct bench_output {
+	FILE *file;
+	bool json; /* one result per line as CONTRACT.md has it; else a table of 80 columns */
 };
 
-/* Fills `settings` with the defaults: 3 s, the processors that the process may use, "." for data. */
+/* Fills in the defaults: 3 s, the processors that the process may use, "." for data. */
 void bench_settings_init(struct bench_settings *settings);
 
 /* The bench of that name, NULL if there is none. */
@@ -182,10 +183,11 @@ const struct bench *bench_find(const char *name);
 void bench_list(FILE *out);
 
 /*
- * Runs the cases of `bench` that match one of the globs (all if there are none) and prints their
- * results on `out`, progress on standard error when that is a terminal. Returns the number of cases that failed;
- * each failure was named on standard error. *ret_matched counts the cases that matched.
+ * Runs the cases of `bench` that match one of the globs (ended by NULL; all cases if there are
+ * none) and prints their results, with progress on standard error when that is a terminal. Returns
+ * the number of cases that failed; each was named on standard error. *ret_matched counts the cases
+ * that matched.
  */
 uint32_t bench_run(const struct bench *bench, const struct bench_settings *settings,
-		   const char *const *globs, enum bench_output output, FILE *out,
+		   const char *const *globs, const struct bench_output *output,
 		   uint32_t *ret_matched);

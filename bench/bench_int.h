@@ -35,8 +35,8 @@ struct bench_metric_info {
 const struct bench_metric_info *bench_metric_info(enum bench_metric metric);
 
 /*
- * `value` against `other`: above 1 is always better for `value`. Unknown when either is, or when the divisor is
- * zero.
+ * `value` against `other`: above 1 is always better for `value`. Unknown when either is, or when
+ * the divisor is zero.
  */
 struct bench_number bench_compare(struct bench_number value, struct bench_number other,
 				  bool higher_is_better);

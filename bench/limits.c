@@ -47,7 +47,7 @@ static struct status need_two_processors(const struct bench_round *round)
 	return OK;
 }
 
-/* ---- cache-line hand-over ---------------------------------------------------------------------- */
+/* ---- cache-line hand-over -------------------------------------------------------------------- */
 
 struct handover {
 	struct atomic_u64 CACHE_ALIGNED ball; /* odd: the far side's turn */
@@ -102,7 +102,7 @@ struct status limits_handover(struct bench_round *round)
 	return OK;
 }
 
-/* ---- what costs a call ------------------------------------------------------------------------- */
+/* ---- what costs a call ----------------------------------------------------------------------- */
 
 struct status limits_syscall(struct bench_round *round)
 {
@@ -148,7 +148,7 @@ static struct status clock_read(struct bench_round *round)
 	return OK;
 }
 
-/* ---- waking a sleeper ---------------------------------------------------------------------------- */
+/* ---- waking a sleeper ------------------------------------------------------------------------ */
 
 #define WAKE_SAMPLES_MAX 4096
 #define WAKE_IDLE_NS     (200 * NS_PER_US)
@@ -226,7 +226,7 @@ struct status limits_futex_wake(struct bench_round *round)
 	return OK;
 }
 
-/* ---- copying --------------------------------------------------------------------------------------- */
+/* ---- copying --------------------------------------------------------------------------------- */
 
 struct copier {
 	struct limits_thread thread;
@@ -257,16 +257,55 @@ static void copier_main(void *arg)
 	c->rate = (double)copied * 1e9 / (double)took;
 }
 
-static double copy_all(const struct bench_settings *settings, char *from, char *to, size_t bytes,
-		       uint32_t threads, uint64_t budget_ns)
+/* Anonymous memory that is there already; NULL if there is none. */
+static char *touched_memory(size_t bytes)
+{
+	char *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	(void)madvise(memory, bytes, MADV_HUGEPAGE); /* a help, not a need */
+	memset(memory, 0x5a, bytes);
+	return memory;
+}
+
+/* Two buffers of at least `bytes`, kept from round to round: touching them takes longer than
+ * measuring. False if there is no memory. */
+static bool copy_buffers(size_t bytes, char **ret_from, char **ret_to)
+{
+	static char *from;
+	static char *to;
+	static size_t have;
+
+	if (have < bytes) {
+		if (from)
+			munmap(from, have);
+		if (to)
+			munmap(to, have);
+		have = bytes;
+		from = touched_memory(bytes);
+		to = touched_memory(bytes);
+	}
+	*ret_from = from;
+	*ret_to = to;
+	return from && to;
+}
+
+double limits_copy(const struct bench_settings *settings, size_t bytes, uint32_t threads,
+		   uint64_t budget_ns)
 {
 	struct copier *copiers = calloc(threads, sizeof(*copiers));
 	size_t share = bytes / threads;
 	uint32_t started = 1;
 	double rate = 0;
+	char *from;
+	char *to;
 
-	if (!copiers)
+	if (!copiers || !copy_buffers(bytes, &from, &to)) {
+		free(copiers);
 		return 0;
+	}
 	for (uint32_t i = 0; i < threads; i++) {
 		struct copier *c = &copiers[i];
 
@@ -292,42 +331,6 @@ static double copy_all(const struct bench_settings *settings, char *from, char *
 	return rate;
 }
 
-/* Anonymous memory that is there already; NULL if there is none. */
-static char *touched_memory(size_t bytes)
-{
-	char *memory =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED)
-		return NULL;
-	(void)madvise(memory, bytes, MADV_HUGEPAGE); /* a help, not a need */
-	memset(memory, 0x5a, bytes);
-	return memory;
-}
-
-double limits_copy(const struct bench_settings *settings, size_t bytes, uint32_t threads,
-		   uint64_t budget_ns)
-{
-	/* kept from round to round: touching it the first time takes longer than measuring */
-	static char *from;
-	static char *to;
-	static size_t have;
-
-	if (have < bytes) {
-		if (have) {
-			munmap(from, have);
-			munmap(to, have);
-		}
-		have = 0;
-		from = touched_memory(bytes);
-		to = touched_memory(bytes);
-		if (!from || !to)
-			return 0;
-		have = bytes;
-	}
-	return copy_all(settings, from, to, bytes, threads, budget_ns);
-}
-
 /* param[0]: bytes in all per thread, or of all threads if param[2]; param[1]: 0 all processors */
 static struct status copy_round(struct bench_round *round)
 {
@@ -343,7 +346,7 @@ static struct status copy_round(struct bench_round *round)
 	return OK;
 }
 
-/* ---- first touch of a page ------------------------------------------------------------------------- */
+/* ---- first touch of a page ------------------------------------------------------------------- */
 
 static bool huge_pages_refused(void)
 {
@@ -388,7 +391,7 @@ static struct status page_touch(struct bench_round *round)
 	return OK;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const struct bench_case cases[] = {
 	{.name = "copy_hot_1",

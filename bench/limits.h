@@ -24,9 +24,10 @@ struct status limits_syscall(struct bench_round *round);
 struct status limits_futex_wake(struct bench_round *round);
 
 /*
- * Copies `bytes` from one buffer to another with memcpy on `threads` threads, in blocks of 1 MiB or less,
- * until `budget_ns` is over. Returns the bytes per second of all threads, 0 if there was no memory.
- * Each thread copies its own share. Small buffers stay in the caches (hot), those of 512 MiB do not.
+ * Copies `bytes` from one buffer to another with memcpy on `threads` threads, in blocks of 1 MiB or
+ * less, until `budget_ns` is over. Returns the bytes per second of all threads, 0 if there was no
+ * memory. Each thread copies its own share. Small buffers stay in the caches (hot), those of
+ * 512 MiB do not (cold).
  */
 double limits_copy(const struct bench_settings *settings, size_t bytes, uint32_t threads,
 		   uint64_t budget_ns);

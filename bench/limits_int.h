@@ -32,8 +32,8 @@ struct status limits_tcp_round_trip(struct bench_round *round);
 struct status limits_tcp_stream(struct bench_round *round);
 
 /*
- * Direct I/O on a temporary file in settings->data. param[0]: bytes per request, param[1]: requests at once,
- * param[2]: whether they write, param[3]: whether they are at random places.
+ * Direct I/O on a temporary file in settings->data. param[0]: bytes per request, param[1]: requests
+ * at once, param[2]: whether they write, param[3]: whether they are at random places.
  */
 struct status limits_disk_setup(struct bench_round *round);
 struct status limits_disk(struct bench_round *round);

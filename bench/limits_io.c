@@ -204,8 +204,9 @@ struct status limits_tcp_stream(struct bench_round *round)
 
 /*
  * One file for all cases of a run. It has no name from the start, so that nothing is left behind
- * whatever happens, and it stays open until the process ends. Kernel AIO and not io_uring: sandboxes that forbid
- * the one allow the other, and for direct I/O on one file both reach the device's limit.
+ * whatever happens, and it stays open until the process ends. Kernel AIO and not io_uring:
+ * sandboxes that forbid the one allow the other, and for direct I/O on one file both reach the
+ * device's limit.
  */
 static struct disk {
 	int file;

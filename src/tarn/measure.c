@@ -33,8 +33,9 @@ static enum command_exit run(const char *command, const struct bench *bench,
 			     const struct request *r, const char *const *globs)
 {
 	uint32_t matched;
-	uint32_t failed = bench_run(bench, &r->settings, globs, r->json ? BENCH_JSON : BENCH_TABLE,
-				    stdout, &matched);
+	uint32_t failed = bench_run(bench, &r->settings, globs,
+				    &(struct bench_output){.file = stdout, .json = r->json},
+				    &matched);
 
 	if (matched == 0)
 		return command_wrong_usage(command, "no case of %s matches %s, see tarn bench",

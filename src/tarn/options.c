@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define OPTIONS_MAX 32
 
@@ -26,7 +27,7 @@ static bool parse_number(const char *text, const struct suffix *suffixes, double
 	double number;
 
 	/* strtod also takes white space, signs, "inf", "nan" and hexadecimal: no user means those */
-	if (strspn(text, "0123456789.") == 0 || strncmp(text, "0x", 2) == 0)
+	if (strspn(text, "0123456789.") == 0 || strncasecmp(text, "0x", 2) == 0)
 		return false;
 	number = strtod(text, &end);
 	for (; suffixes->text; suffixes++) {
