@@ -102,6 +102,8 @@ CASES = [
     ('no newline at the end', {'docs/a.md': 'a'}, 'no newline at the end'),
     ('unfinished', {'src/base/a.c': '/* TO' + 'DO: more */\n'}, 'something is unfinished'),
     ('unit test without a source', {'tests/unit/base/none.c': 'typedef int a_t;\n'}, 'no src/base/none.c that it tests'),
+    ('unit test of the simulator', {'tests/unit/sim/a.c': 'typedef int a_t;\n', 'sim/a.h': '/* A. */\n#pragma once\n'},
+     None),
     ('source without a unit test', {'src/base/a.c': 'typedef int a_t;\n' * 41}, 'no unit test tests/unit/base/a.c'),
     ('an excuse', {'src/rt/a.c': c('usleep(3);'), 'tools/check-allow': 'src/rt/*.c: usleep: it is the door\n'}, None),
     ('an excuse without a reason', {'tools/check-allow': 'src/rt/*.c: usleep\n'}, 'an exception without its parts'),
