@@ -1,0 +1,176 @@
+/*
+ * Races between plain accesses, after FastTrack (Flanagan and Freund, PLDI 2009): of each eight bytes
+ * the last write and, for each processor, the last read. An access that does not happen after all
+ * conflicting ones is a race, whether or not this run came close to it.
+ */
+#include "base/assert.h"
+#include "sim/sim_int.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define CELL_BYTES  8
+#define CELLS_MAX   (1u << 18)
+#define INDEX_SLOTS (2 * CELLS_MAX)
+
+struct cell {
+	uintptr_t at; /* a multiple of CELL_BYTES */
+	const char *write_what;
+	const char *read_what;
+	struct vclock reads;
+	uint32_t write_time; /* 0: never written */
+	uint8_t writer;
+	uint8_t write_mask; /* which of the bytes */
+	uint8_t read_mask;
+};
+
+static struct cell *cells;
+static uint32_t cells_used;
+static uint32_t *index_slots; /* open addressing: cell + 1, 0 for a free slot */
+
+static uint32_t slot_of(uintptr_t at)
+{
+	return (uint32_t)(((uint64_t)at * 0x9e3779b97f4a7c15ull) >> 40) % INDEX_SLOTS;
+}
+
+static void *reserve(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	ASSERT(p != MAP_FAILED);
+	return p;
+}
+
+void race_reset(void)
+{
+	if (!cells) {
+		cells = reserve(CELLS_MAX * sizeof(*cells));
+		index_slots = reserve(INDEX_SLOTS * sizeof(*index_slots));
+	}
+	for (uint32_t i = 0; i < cells_used; i++) {
+		uint32_t slot = slot_of(cells[i].at);
+
+		while (index_slots[slot]) {
+			index_slots[slot] = 0;
+			slot = (slot + 1) % INDEX_SLOTS;
+		}
+	}
+	cells_used = 0;
+}
+
+static struct cell *cell_find(uintptr_t at, uint32_t *ret_slot)
+{
+	uint32_t slot = slot_of(at);
+
+	while (index_slots[slot]) {
+		struct cell *c = &cells[index_slots[slot] - 1];
+
+		if (c->at == at)
+			return c;
+		slot = (slot + 1) % INDEX_SLOTS;
+	}
+	*ret_slot = slot;
+	return NULL;
+}
+
+static void cell_clear(struct cell *c)
+{
+	uintptr_t at = c->at;
+
+	memset(c, 0, sizeof(*c));
+	c->at = at;
+}
+
+static struct cell *cell_get(struct sim *s, uintptr_t at)
+{
+	uint32_t slot;
+	struct cell *c = cell_find(at, &slot);
+
+	if (c)
+		return c;
+	if (cells_used == CELLS_MAX)
+		finding(s, SIM_LIVELOCK, "more than %u words of plain data in one run", CELLS_MAX);
+	c = &cells[cells_used];
+	index_slots[slot] = ++cells_used;
+	c->at = at;
+	cell_clear(c);
+	return c;
+}
+
+void race_forget(const void *at, size_t bytes)
+{
+	uintptr_t first = (uintptr_t)at;
+
+	if (bytes / CELL_BYTES > cells_used) {
+		for (uint32_t i = 0; i < cells_used; i++) {
+			if (cells[i].at - first < bytes)
+				cell_clear(&cells[i]);
+		}
+		return;
+	}
+	for (uintptr_t a = first & ~(uintptr_t)(CELL_BYTES - 1); a < first + bytes;
+	     a += CELL_BYTES) {
+		uint32_t slot;
+		struct cell *c = cell_find(a, &slot);
+
+		if (c)
+			cell_clear(c);
+	}
+}
+
+static NORETURN void race_found(struct sim *s, const char *kind, uint32_t other,
+				const char *other_what, const char *what)
+{
+	finding(s, SIM_RACE,
+		"race: %s in %s() on processor %u (%s), with %s() on processor %u (%s)", kind, what,
+		s->current->index, s->current->name, other_what, other, s->processors[other].name);
+}
+
+static void cell_access(struct sim *s, struct cell *c, uint8_t mask, bool write, const char *what)
+{
+	struct processor *p = s->current;
+	const struct vclock *known = &p->view.happened;
+
+	if (c->write_time > known->at[c->writer] && (c->write_mask & mask))
+		race_found(s, write ? "write after write" : "read after write", c->writer,
+			   c->write_what, what);
+	if (!write) {
+		c->reads.at[p->index] = processor_time(p);
+		c->read_mask |= mask;
+		c->read_what = what;
+		return;
+	}
+	for (uint32_t i = 0; i < SIM_PROCESSORS_MAX; i++) {
+		if (c->reads.at[i] > known->at[i] && (c->read_mask & mask))
+			race_found(s, "write after read", i, c->read_what, what);
+	}
+	memset(&c->reads, 0, sizeof(c->reads));
+	c->read_mask = 0;
+	c->write_mask = mask;
+	c->write_time = processor_time(p);
+	c->writer = (uint8_t)p->index;
+	c->write_what = what;
+}
+
+void sim_plain_access(const void *at, size_t bytes, bool write, const char *what)
+{
+	struct sim *s = sim_now_running;
+
+	if (!s)
+		return;
+	step(s);
+	processor_tick(s->current);
+
+	uintptr_t first = (uintptr_t)at;
+	uintptr_t end = first + bytes;
+
+	for (uintptr_t a = first & ~(uintptr_t)(CELL_BYTES - 1); a < end; a += CELL_BYTES) {
+		uint32_t low = a < first ? (uint32_t)(first - a) : 0;
+		uint32_t high = end - a < CELL_BYTES ? (uint32_t)(end - a) : CELL_BYTES;
+		uint8_t mask = (uint8_t)((0xffu << low) & (0xffu >> (CELL_BYTES - high)));
+
+		cell_access(s, cell_get(s, a), mask, write, what);
+	}
+	event_fold(s, EVENT_PLAIN, write, bytes);
+}
