@@ -259,13 +259,18 @@ struct status arbiter_plan_return(struct arbiter_plan *plan, uint32_t number, ui
 
 /* ---- the division ---------------------------------------------------------------------------- */
 
-/* Whether `process` could be given one more core at priority `p`. */
-static bool eligible(const struct arbiter_plan *plan, const struct process *process, uint32_t p)
+/* Whether `process` could use one more core at priority `p` and may have it by its own limit. */
+static bool hungry(const struct process *process, uint32_t p)
 {
 	return process->share_level < process->wanted[p] &&
 	       process->share < process->waiting + process->running &&
-	       process->share < process->limits.cores_max &&
-	       plan->user[process->user].share < process->limits.cores_per_uid_max;
+	       process->share < process->limits.cores_max;
+}
+
+/* Whether the user of `process` has all that it may. */
+static bool user_full(const struct arbiter_plan *plan, const struct process *process)
+{
+	return plan->user[process->user].share >= process->limits.cores_per_uid_max;
 }
 
 /* The processes that want cores at priority `p`, linked in the order of their places. */
@@ -306,7 +311,7 @@ static uint32_t level_divide(struct arbiter_plan *plan, uint32_t p, uint32_t lef
 		     i = plan->process[i].next_at_level) {
 			struct process *process = &plan->process[i];
 
-			if (!eligible(plan, process, p))
+			if (!hungry(process, p) || user_full(plan, process))
 				continue;
 			process->share++;
 			process->share_level++;
@@ -321,39 +326,49 @@ static uint32_t level_divide(struct arbiter_plan *plan, uint32_t p, uint32_t lef
 }
 
 /*
- * Rule 4, for a priority at which the cores have just run out. True if somebody has none while
- * others have: then either the time of those others is over and they go to the end of the round, or
- * it runs.
+ * Whether somebody has none at priority `p` while another has, whose core it could have: that of
+ * anybody if cores have run out, that of its own user if the user's limit is what it met.
+ */
+static bool level_unfair(const struct arbiter_plan *plan, uint32_t p, uint32_t first)
+{
+	for (uint32_t i = first; i != NONE; i = plan->process[i].next_at_level) {
+		const struct process *poor = &plan->process[i];
+
+		if (poor->share_level > 0 || !hungry(poor, p))
+			continue;
+		for (uint32_t j = first; j != NONE; j = plan->process[j].next_at_level) {
+			const struct process *rich = &plan->process[j];
+
+			if (rich->share_level > 0 &&
+			    (rich->user == poor->user || !user_full(plan, poor)))
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Rule 4, after a division of priority `p`. True if those who have a core there had it for their
+ * turn and went to the end of the round, so that the division must be made again.
  */
 static bool level_turn(struct arbiter_plan *plan, uint32_t p, uint64_t now)
 {
-	bool none = false, some = false;
+	uint32_t first = plan->config.turn_ns > 0 ? level_list(plan, p) : NONE;
 
-	for (uint32_t i = 0; i < plan->config.processes_max; i++) {
-		const struct process *process = &plan->process[i];
-
-		if (!process->here || process->wanted[p] == 0)
-			continue;
-		some |= process->share_level > 0;
-		none |= process->share_level == 0 && eligible(plan, process, p);
-	}
-	if (!none || !some || plan->config.turn_ns == 0) {
+	if (!level_unfair(plan, p, first)) {
 		plan->turn_at[p] = CLOCK_NEVER;
 		return false;
 	}
-	if (plan->turn_at[p] == CLOCK_NEVER)
+
+	bool over = now >= plan->turn_at[p];
+
+	if (over || plan->turn_at[p] == CLOCK_NEVER)
 		plan->turn_at[p] = now + plan->config.turn_ns;
-	if (now < plan->turn_at[p])
+	if (!over)
 		return false;
-	plan->turn_at[p] = now + plan->config.turn_ns;
-
-	uint32_t i = level_list(plan, p);
-
-	for (uint32_t next; i != NONE; i = next) {
-		next = plan->process[i].next_at_level;
+	for (uint32_t i = first; i != NONE; i = plan->process[i].next_at_level)
 		if (plan->process[i].share_level > 0)
 			plan->process[i].place[p] = ++plan->place_last;
-	}
 	return true;
 }
 
@@ -366,7 +381,7 @@ static uint32_t divide(struct arbiter_plan *plan, uint64_t now)
 	uint32_t needy, left;
 	bool again;
 
-	do {
+	do { /* twice at most at each priority: a turn that begins is not over */
 		again = false;
 		needy = NONE;
 		left = plan->config.cores;
@@ -374,10 +389,7 @@ static uint32_t divide(struct arbiter_plan *plan, uint64_t now)
 			plan->process[i].share = plan->user[i].share = 0;
 		for (uint32_t p = 0; p < ARBITER_PRIORITIES; p++) {
 			left = level_divide(plan, p, left, &needy);
-			if (left == 0 && !again)
-				again = level_turn(plan, p, now);
-			else
-				plan->turn_at[p] = left ? CLOCK_NEVER : plan->turn_at[p];
+			again = again || level_turn(plan, p, now);
 		}
 	} while (again);
 	return needy;
