@@ -10,7 +10,7 @@
  *          probability of at least 1 / (n * k^(d-1)). Finds what needs one processor to stand still
  *          at the wrong place for long. A spin puts the spinner at the bottom, else it would spin
  *          for ever; so does holding the processor for too long.
- * long     Runs of 64 to 8192 steps: processors get far ahead of each other.
+ * long     Runs of 64 to 2048 steps: processors get far ahead of each other.
  */
 #include "sim/sim_int.h"
 
@@ -41,11 +41,21 @@ static enum sim_strategy strategy_draw(struct sim *s)
 	return s->config->strategy == SIM_STRATEGY_SEEDED ? drawn[i] : s->config->strategy;
 }
 
+static uint64_t run_mean_draw(struct sim *s)
+{
+	uint32_t one = random_below(s, 6);
+	uint32_t two = random_below(s, 6);
+
+	if (s->strategy == SIM_STRATEGY_LONG)
+		return 64ull << (one + two) / 2;
+	/* rather short: most mistakes need two switches a few steps apart */
+	return 1ull << (one < two ? one : two);
+}
+
 void strategy_init(struct sim *s)
 {
 	s->strategy = strategy_draw(s);
-	s->run_mean = s->strategy == SIM_STRATEGY_LONG ? 64ull << random_below(s, 8)
-						       : 1ull << random_below(s, 6);
+	s->run_mean = run_mean_draw(s);
 	pct_init(s);
 	s->step_ns = 1ull << random_below(s, 7);
 	s->warp = random_below(s, 2) ? 0 : 16u << random_below(s, 8);
