@@ -69,17 +69,21 @@ void bench_print_json(FILE *out, const struct bench_result *result)
 static void format_value(char *text, size_t bytes, double value, const char *const *units,
 			 double step)
 {
+	int digits = 2;
 	uint32_t unit = 0;
 
 	while (value >= step && units[unit + 1]) {
 		value /= step;
 		unit++;
 	}
-	snprintf(text, bytes, "%.*f %s",
-		 value >= 100 || value == 0 ? 0
-		 : value >= 10              ? 1
-					    : 2,
-		 value, units[unit]);
+	if (value >= 100 || value == 0)
+		digits = 0;
+	else if (value >= 10)
+		digits = 1;
+	if (value >= 1e5 || (value > 0 && value < 0.01))
+		snprintf(text, bytes, "%.1e %s", value, units[unit]);
+	else
+		snprintf(text, bytes, "%.*f %s", digits, value, units[unit]);
 }
 
 static void format_metric(char *text, size_t bytes, enum bench_metric metric, double value)
@@ -108,7 +112,7 @@ static void format_metric(char *text, size_t bytes, enum bench_metric metric, do
 
 void bench_print_heading(FILE *out, const struct bench *bench)
 {
-	fprintf(out, "%-30s %12s %8s %8s %s\n", bench->name, "value", "of limit", "vs peer",
+	fprintf(out, "%-29s %13s %8s %8s %s\n", bench->name, "value", "of limit", "vs peer",
 		"peer");
 }
 
@@ -116,6 +120,8 @@ static void format_ratio(char *text, size_t bytes, struct bench_number n)
 {
 	if (!n.known)
 		snprintf(text, bytes, "-");
+	else if (n.value >= 1e6)
+		snprintf(text, bytes, "%.1e", n.value);
 	else
 		snprintf(text, bytes, "%.*f", n.value >= 100 ? 0 : 2, n.value);
 }
@@ -135,7 +141,7 @@ void bench_print_row(FILE *out, const struct bench_result *result)
 		format_metric(value, sizeof(value), result->metric, result->value.value);
 	format_ratio(of_limit, sizeof(of_limit), result->of_limit);
 	format_ratio(vs_peer, sizeof(vs_peer), result->vs_peer);
-	fprintf(out, "%-30.30s %12s %8s %8s %.18s\n", name, value, of_limit, vs_peer,
+	fprintf(out, "%-29.29s %13s %8s %8s %.18s\n", name, value, of_limit, vs_peer,
 		result->peer ? result->peer : "-");
 	fflush(out);
 }

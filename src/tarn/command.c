@@ -6,10 +6,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-const struct command *const command_table[] = {
-	&command_limits, &command_bench, &command_version, &command_help, NULL,
-};
-
 #define COMMANDS_MAX 64
 
 const struct command *command_find(const char *name)

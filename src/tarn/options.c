@@ -26,7 +26,7 @@ static bool parse_number(const char *text, const struct suffix *suffixes, double
 	char *end;
 	double number;
 
-	/* strtod also takes white space, signs, "inf", "nan" and hexadecimal: no user means those */
+	/* strtod also takes white space, signs, "inf", "nan", hexadecimal: no user means those */
 	if (strspn(text, "0123456789.") == 0 || strncasecmp(text, "0x", 2) == 0)
 		return false;
 	number = strtod(text, &end);
