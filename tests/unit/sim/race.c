@@ -8,7 +8,7 @@
 
 static struct {
 	struct atomic_u32 flag;
-	uint32_t halves[2];
+	CACHE_ALIGNED uint32_t halves[2];
 	uint64_t word;
 } shared;
 
