@@ -1,6 +1,7 @@
 #include "tarn/command.h"
 
 #include "base/diag.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -81,48 +82,13 @@ enum command_exit command_wrong_usage(const char *name, const char *format, ...)
 	return COMMAND_WRONG_USAGE;
 }
 
-#define WORD_MAX 31
-
-/* The optimal string alignment distance: insertions, deletions, changes, swaps of neighbours. */
-static uint32_t distance(const char *a, const char *b)
-{
-	uint32_t rows[3][WORD_MAX + 1];
-	size_t a_bytes = strlen(a);
-	size_t b_bytes = strlen(b);
-
-	if (a_bytes > WORD_MAX || b_bytes > WORD_MAX)
-		return UINT32_MAX;
-	for (uint32_t j = 0; j <= b_bytes; j++)
-		rows[0][j] = j;
-	for (uint32_t i = 1; i <= a_bytes; i++) {
-		uint32_t *row = rows[i % 3];
-		const uint32_t *above = rows[(i - 1) % 3];
-		const uint32_t *two_above = rows[(i + 1) % 3];
-
-		row[0] = i;
-		for (uint32_t j = 1; j <= b_bytes; j++) {
-			uint32_t best = above[j - 1] + (a[i - 1] != b[j - 1]);
-
-			if (above[j] + 1 < best)
-				best = above[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    two_above[j - 2] + 1 < best)
-				best = two_above[j - 2] + 1;
-			row[j] = best;
-		}
-	}
-	return rows[a_bytes % 3][b_bytes];
-}
-
 const char *command_nearest(const char *word, const char *const *candidates, uint32_t count)
 {
 	const char *nearest = NULL;
-	uint32_t least = UINT32_MAX;
+	size_t least = SIZE_MAX;
 
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t d = distance(word, candidates[i]);
+		size_t d = text_distance(word, candidates[i]);
 
 		if (d < least) {
 			least = d;

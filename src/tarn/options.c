@@ -1,61 +1,49 @@
 #include "tarn/options.h"
 
 #include "base/diag.h"
+#include "base/text.h"
 #include "tarn/command.h"
 
-#include <math.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define OPTIONS_MAX 32
 
-struct suffix {
-	const char *text;
-	double factor;
-};
-
-static const struct suffix sizes[] = {{"", 1},       {"K", 0x1p10}, {"M", 0x1p20},
-				      {"G", 0x1p30}, {"T", 0x1p40}, {NULL, 0}};
-static const struct suffix times[] = {{"", 1},      {"s", 1},     {"ms", 1e-3},
-				      {"us", 1e-6}, {"ns", 1e-9}, {NULL, 0}};
-
-/* A number with one of the suffixes. False for anything else. */
-static bool parse_number(const char *text, const struct suffix *suffixes, double *ret)
+/* A time; seconds if it has no unit. */
+static struct status parse_seconds(const char *text, double *ret)
 {
-	char *end;
-	double number;
+	char with_unit[32];
+	uint64_t ns;
 
-	/* strtod also takes white space, signs, "inf", "nan", hexadecimal: no user means those */
-	if (strspn(text, "0123456789.") == 0 || strncasecmp(text, "0x", 2) == 0)
-		return false;
-	number = strtod(text, &end);
-	for (; suffixes->text; suffixes++) {
-		if (strcmp(end, suffixes->text) == 0) {
-			*ret = number * suffixes->factor;
-			return isfinite(*ret);
-		}
+	if (text[strspn(text, "0123456789.")] == 0 && strlen(text) < sizeof(with_unit) - 1) {
+		snprintf(with_unit, sizeof(with_unit), "%ss", text);
+		text = with_unit;
 	}
-	return false;
+	TRY(text_parse_duration(text, &ns));
+	*ret = (double)ns / 1e9;
+	return OK;
 }
 
 static struct status set_number(const struct option *o, const char *text)
 {
 	bool is_time = o->kind == OPTION_SECONDS;
-	double number;
+	uint64_t count = 0;
+	double number = 0;
+	struct status s;
 
-	if (!parse_number(text, is_time ? times : sizes, &number))
+	s = is_time ? parse_seconds(text, &number) : text_parse_size(text, &count);
+	if (!status_ok(s))
 		return fail(STATUS_INVALID, "--%s: \"%s\" is not a %s, e.g. %s", o->name, text,
 			    is_time ? "time" : "number", is_time ? "2, 500ms" : "4, 10M");
-	if (!is_time && number != floor(number))
-		return fail(STATUS_INVALID, "--%s: \"%s\" is not a whole number", o->name, text);
+	if (!is_time)
+		number = (double)count;
 	if (number < o->least || number > o->most)
 		return fail(STATUS_INVALID, "--%s: %s is out of range, %.10g to %.10g%s is right",
 			    o->name, text, o->least, o->most, is_time ? " seconds" : "");
 	if (is_time)
 		*(double *)o->to = number;
 	else
-		*(uint64_t *)o->to = (uint64_t)number;
+		*(uint64_t *)o->to = count;
 	return OK;
 }
 
