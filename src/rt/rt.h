@@ -54,14 +54,14 @@ enum rt_mode {
 #define RT_STACK_BYTES_LEAST 16384
 
 struct rt_config {
-	uint32_t cores;            /* 0: one per processor that the process may use */
-	const uint32_t *cpus;      /* processors to pin to, `cores` of them; NULL: the allowed ones */
+	uint32_t cores;       /* 0: one per processor that the process may use */
+	const uint32_t *cpus; /* processors to pin to, `cores` of them; NULL: the allowed ones */
 	enum rt_mode mode;
-	uint32_t threads_max;      /* 0: 1,048,576 */
-	size_t stack_bytes;        /* per user thread, a power of two; 0: 64 KiB (256 under ASan) */
-	bool embedded;             /* a guest in somebody's program: no pinning, signals, spinning */
-	uint64_t seed;             /* of the choice among cores; 0: from the clock */
-	uint64_t watchdog_ns;      /* report a thread that holds its core longer; 0: never */
+	uint32_t threads_max; /* 0: 1,048,576 */
+	size_t stack_bytes;   /* per user thread, a power of two; 0: 64 KiB (256 under ASan) */
+	bool embedded;        /* a guest in somebody's program: no pinning, signals, spinning */
+	uint64_t seed;        /* of the choice among cores; 0: from the clock */
+	uint64_t watchdog_ns; /* report a thread that holds its core longer; 0: never */
 };
 
 /*
@@ -206,8 +206,8 @@ void rt_sleeper_set(const struct rt_sleeper *sleeper);
 struct rt_timer {
 	void (*fire)(void *arg); /* must not suspend */
 	void *arg;
-	uint64_t deadline;           /* clock_ns() time */
-	struct rt_timer *child;      /* private, and so are the rest: links of a pairing heap */
+	uint64_t deadline;      /* clock_ns() time */
+	struct rt_timer *child; /* private, and so are the rest: links of a pairing heap */
 	struct rt_timer *sibling;
 	struct rt_timer *previous;
 };

@@ -1,0 +1,311 @@
+/*
+ * The runtime from inside: what its own files and their tests share. See README.md beside it.
+ */
+#pragma once
+
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/diag.h"
+#include "base/list.h"
+#include "base/self.h"
+#include "base/spinlock.h"
+#include "rt/context.h"
+#include "rt/kthread.h"
+#include "rt/policy_int.h"
+#include "rt/rt.h"
+
+struct rt_waiters;
+
+/* ---- threads -------------------------------------------------------------------------------- */
+
+/*
+ * rt_thread.wait: sequence of the wait << WAIT_STATE_BITS | state.
+ *
+ *	         rt_wait_begin            rt_wait
+ *	  (ended) ───────────► ARMED ───────────► BLOCKED
+ *	                         │                   │ rt_wake, timer, rt_cancel;
+ *	                         ▼                   ▼ the winner makes the thread ready
+ *	                  WOKEN, TIMED_OUT, CANCELLED (ended)
+ *
+ * Only the thread itself leaves an ended state or goes from ARMED to BLOCKED; all other arrows are a
+ * compare-and-swap that names the sequence, so a ticket of an earlier wait changes nothing.
+ */
+enum wait_state {
+	WAIT_NONE,
+	WAIT_ARMED,
+	WAIT_BLOCKED,
+	WAIT_WOKEN,
+	WAIT_TIMED_OUT,
+	WAIT_CANCELLED,
+	/* armed and blocked, for waits that only rt_wake() may end */
+	WAIT_ARMED_HARD,
+	WAIT_BLOCKED_HARD,
+};
+#define WAIT_STATE_BITS 3
+#define WAIT_STATE_MASK ((1ull << WAIT_STATE_BITS) - 1)
+
+/* rt_thread.life: generation << 32 | flags. A free slot has no flags. */
+#define LIFE_STARTED   1u  /* spawned, accepted by its core, not yet freed */
+#define LIFE_DETACHED  2u  /* frees itself */
+#define LIFE_JOINING   4u  /* rt_thread.joiner waits for its end */
+#define LIFE_ENDED     8u  /* waits to be joined */
+#define LIFE_CANCELLED 16u /* was asked to end */
+#define LIFE_CLAIMED   32u /* one caller has the right to join or to detach it */
+
+#define CLASS_NONE 0xff
+
+struct rt_thread {
+	/* Touched by wakers of other cores. */
+	CACHE_ALIGNED struct atomic_u64 wait;
+	struct atomic_ptr
+		core; /* struct rt_core; changed by its owner while it is neither running nor blocked */
+	struct rt_thread *next; /* in a ready list, a free list, or a woken stack (tagged) */
+	struct rt_thread
+		*wait_next; /* links of the waiter queue of a sync object, under its lock */
+	struct rt_thread *wait_prev;
+	struct rt_waiters *wait_queue; /* the list it is in, NULL if in none */
+	uint64_t wait_sequence;
+	uint64_t wait_value; /* what the sync object has to know of this waiter, and tell it */
+
+	/* Touched by its core only. */
+	CACHE_ALIGNED struct context context;
+	void (*entry)(void *);
+	void *arg;
+	uint64_t deadline; /* bounds every wait */
+	uint32_t index;
+	uint8_t class;
+	bool pinned;
+	const char *wait_reason;
+	uint64_t wait_since; /* the core's last look at the clock, in cycles */
+
+	/* Rarely touched. */
+	struct atomic_u64 life;
+	struct rt_wait joiner; /* valid while LIFE_JOINING */
+	struct rt_timer timer; /* of the wait's deadline */
+	bool timer_armed;
+	struct rt *rt;
+	struct self_thread self;
+};
+
+/* A thread's id holds generation:32, number of the runtime:10, index + 1:22. */
+#define ID_INDEX_BITS   22
+#define ID_RUNTIME_BITS 10
+#define THREADS_MOST    ((1u << ID_INDEX_BITS) - 2)
+#define RUNTIMES_MAX    (1u << ID_RUNTIME_BITS)
+
+/* ---- cores ---------------------------------------------------------------------------------- */
+
+/*
+ * A spawn cell is one cache line that carries a new thread to its core. The core fills in which
+ * slot the thread will have, so the creator knows the id, and whoever polls the cell finds entry
+ * and argument in the same line: a remote start costs one line transfer.
+ *
+ * Ring of Vyukov: turn == position: free for the creator that takes this position; turn ==
+ * position + 1: filled, for the core.
+ */
+struct spawn_cell {
+	CACHE_ALIGNED struct atomic_u64 turn;
+	uint64_t id; /* of the slot that waits here */
+	void (*entry)(void *);
+	void *arg;
+	const char *name;
+	uint8_t class;
+	bool detached;
+	bool pinned;
+};
+
+#define SPAWN_CELLS 64
+
+/* rt_core.front: spawn position:32, threads that are to run:32; one word so that one atomic moves both. */
+#define FRONT_LOAD_MASK 0xffffffffull
+#define FRONT_SPAWN_ONE (1ull << 32)
+
+struct ready_list {
+	struct rt_thread *first;
+	struct rt_thread *last; /* undefined while first is NULL */
+};
+
+/* Written by the core alone, read by anybody. */
+struct core_stats {
+	struct atomic_u64 looks; /* its pulse: a core that neither looks nor sleeps is stuck */
+	struct atomic_u64 switches;
+	struct atomic_u64 parks;
+	struct atomic_u64 kicks;
+	struct atomic_u64 wakes_remote;
+	struct atomic_u64 busy_ns;
+	struct atomic_u64 idle_ns;
+	struct atomic_u64 parked_ns;
+};
+
+struct rt_core {
+	/* The dispatcher's own. */
+	CACHE_ALIGNED struct rt_thread *current; /* NULL in the dispatcher */
+	struct ready_list ready;
+	int32_t countdown;       /* switches until the dispatcher looks around */
+	int32_t countdown_start; /* adapts so that a look comes every few microseconds of work */
+	uint32_t spawn_head;     /* position of the cell that fills next */
+	uint32_t spawn_refill;   /* position of the first cell without a slot */
+	struct rt_thread *ended; /* switched away for good; the dispatcher buries it */
+	struct context dispatcher;
+
+	CACHE_ALIGNED struct self self;
+	struct self_thread self_thread; /* the dispatcher's */
+	struct rt *rt;
+	uint32_t number;
+	uint32_t processor; /* KTHREAD_ANYWHERE when not pinned */
+	uint64_t random;
+	struct rt_thread *free; /* slots */
+	uint32_t free_count;
+	int32_t load_delta; /* to be added to front's load */
+	struct rt_hook *hooks;
+	struct rt_timer *timers; /* pairing heap */
+	uint64_t looked_at;      /* cycles */
+	uint64_t spin_cycles;    /* present budget */
+	uint64_t idle_since;     /* cycles; 0 while there is work */
+	uint32_t serves_seen;
+	struct rt_sleeper sleeper;
+	struct core_stats stats;
+	struct atomic_u64 spawned; /* by threads of this core, anywhere; written by this core */
+	struct atomic_u64 buried;  /* here; written by this core */
+	struct kthread kthread;
+
+	/* Written by others. */
+	CACHE_ALIGNED struct atomic_ptr woken; /* stack of threads woken from elsewhere */
+	CACHE_ALIGNED struct atomic_u64 front;
+	CACHE_ALIGNED struct atomic_u32 parked; /* 1: needs a kick */
+	struct atomic_u32 serves; /* classes, one bit each, whose threads may run here */
+	struct atomic_u32 stopping;
+	CACHE_ALIGNED struct atomic_u32 futex; /* of the default sleeper */
+	struct spawn_cell spawn[SPAWN_CELLS];
+};
+
+/* ---- slots ------------------------------------------------------------------------------------ */
+
+/* All thread records and stacks of a runtime: address space reserved once, memory as it is touched. */
+struct slots {
+	struct rt_thread *threads;
+	char *stacks;
+	size_t stack_bytes; /* with its guard page */
+	uint32_t max;
+	struct spinlock lock;
+	struct rt_thread *free;     /* (lock) */
+	uint32_t free_count;        /* (lock) */
+	struct spinlock fresh_lock; /* held over a system call: only where slots are made */
+	struct atomic_u32 fresh;    /* slots from here on were never used; grows under fresh_lock */
+};
+
+struct offload;
+struct control;
+struct rt_guest;
+
+struct rt {
+	CACHE_ALIGNED struct rt_config config; /* aligned: the cores follow the structure */
+	struct slots slots;
+	struct policy policy;
+	uint32_t number; /* in ids */
+	uint32_t core_count;
+	struct rt_core *cores;
+	struct atomic_u32 stopping;
+	struct atomic_u32 ended_word;      /* rt_stop() sleeps here */
+	struct atomic_u64 spawned_outside; /* by threads that are none of our cores */
+	struct offload *offload;
+	struct control *control;
+	struct list guests; /* guests_lock */
+	struct spinlock guests_lock;
+};
+
+/* slots.c */
+struct status slots_init(struct slots *s, const struct rt_config *config);
+void slots_fini(struct slots *s);
+/* Takes up to `want` slots as a list linked by next; fewer, even none, at the limit. */
+uint32_t slots_take(struct rt *rt, uint32_t want, struct rt_thread **ret_list);
+/* Gives a list of `count` back; the list need not end in NULL. */
+void slots_give(struct slots *s, struct rt_thread *list, uint32_t count);
+/* Lowest address and size of the part of a slot's stack that may be used. */
+void *slots_stack(const struct slots *s, const struct rt_thread *t, size_t *ret_bytes);
+/* The thread on whose stack or guard page `address` lies; *ret_guard says which. NULL: none. */
+struct rt_thread *slots_find(const struct slots *s, const void *address, bool *ret_guard);
+/* Puts a slot's context at the start of thread_main(). */
+void slots_context(const struct slots *s, struct rt_thread *t);
+
+/* The runtime of that number, NULL if there is none. */
+struct rt *runtime_of(uint32_t number);
+/* The thread's slot if the id can be of this process, whatever its generation; NULL otherwise. */
+struct rt_thread *thread_of(struct rt_id id);
+
+static inline struct rt_id thread_id_at(const struct rt_thread *t, uint64_t life)
+{
+	return (struct rt_id){(life & ~0xffffffffull) | ((uint64_t)t->rt->number << ID_INDEX_BITS) |
+			      (t->index + 1)};
+}
+
+/* The id of a live or about to be live slot. */
+static inline struct rt_id thread_id(const struct rt_thread *t)
+{
+	return thread_id_at(t, atomic_u64_load(&t->life, ORDER_RELAXED));
+}
+
+static ALWAYS_INLINE struct rt_core *core_self(void)
+{
+	struct self *s = self_or_null();
+
+	return likely(s != NULL) ? s->core : NULL;
+}
+
+/* Adds to a counter that only the calling core writes and anybody reads. */
+static ALWAYS_INLINE void counter_add(struct atomic_u64 *counter, uint64_t n)
+{
+	atomic_u64_store(counter, atomic_u64_load(counter, ORDER_RELAXED) + n, ORDER_RELEASE);
+}
+
+/* dispatch.c */
+void core_main(void *core);
+/* Switches from the running thread to whatever comes next; returns when it is resumed. */
+SUSPENDS void core_suspend(struct rt_core *c, struct rt_thread *t);
+/* Ends the running thread. */
+NORETURN void core_end_thread(struct rt_core *c, struct rt_thread *t);
+/* Makes a thread that was taken out of its wait run again, on its own core. From any thread. */
+void core_make_ready(struct rt_thread *t);
+/* Wakes the core if it sleeps, after something was put where its dispatcher will find it. */
+void core_kick(struct rt_core *c);
+/* A free slot for a thread that will start on `c`, which is the calling core. NULL at the limit. */
+struct rt_thread *core_slot_take(struct rt_core *c);
+void core_slot_give(struct rt_core *c, struct rt_thread *t);
+
+/* Puts the futex back as where the core sleeps. */
+void core_sleeper_reset(struct rt_core *c);
+
+/* thread.c */
+void thread_main(void *thread);
+/* Readies a slot's record for entry(arg). The life's generation stays; its flags are set. */
+void thread_prepare(struct rt_thread *t, const struct spawn_cell *what);
+/* Frees or leaves to its joiner a thread that has switched away for good. On its core. */
+void thread_bury(struct rt_core *c, struct rt_thread *t);
+/* Frees a slot: its id is stale from here on. `c` may be NULL on foreign threads. */
+void thread_free(struct rt_core *c, struct rt_thread *t);
+
+/* wait.c */
+/* Begins a wait that neither a deadline nor cancellation ends: for what must not be left. */
+struct rt_wait wait_begin_hard(const char *reason);
+/* Ends the wait `w` with `state` if it has not ended; true if this call did. */
+bool wait_end(struct rt_thread *t, uint64_t sequence, enum wait_state state);
+
+/* runtime.c */
+/* Threads spawned and not yet ended. */
+uint64_t runtime_alive(const struct rt *rt);
+
+/* timer.c */
+/* Fires what is due at `now` (clock_ns()). Returns how many. */
+uint32_t timers_fire(struct rt_core *c, uint64_t now);
+/* The earliest deadline, CLOCK_NEVER if none. */
+uint64_t timers_next(const struct rt_core *c);
+void timers_insert(struct rt_timer **heap, struct rt_timer *timer);
+void timers_remove(struct rt_timer **heap, struct rt_timer *timer);
+
+/* offload.c */
+struct status offload_create(struct rt *rt);
+void offload_destroy(struct rt *rt);
+
+/* control.c */
+struct status control_start(struct rt *rt);
+void control_stop(struct rt *rt);
