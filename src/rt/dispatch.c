@@ -377,7 +377,7 @@ static void idle(struct rt_core *c)
 			cpu_relax();
 			continue;
 		}
-		if (look_around(c) > 0) {
+		if (look_around(c) > 0 || c->ready.first) { /* woken threads are no events */
 			c->idle_since = c->looked_at;
 			continue;
 		}
