@@ -43,6 +43,12 @@ static void *stack_of(uint32_t index)
 	return stacks[index] = (char *)stack + GUARD_BYTES;
 }
 
+void processor_stack(const struct processor *p, const void **ret_bottom, size_t *ret_bytes)
+{
+	*ret_bottom = stacks[p->index];
+	*ret_bytes = STACK_BYTES - GUARD_BYTES;
+}
+
 /* ---- the switch ------------------------------------------------------------------------------ */
 
 /* What the sanitizers must hear when a stack is entered; they tell which one was left. */
@@ -103,9 +109,7 @@ static void limits_check(struct sim *s)
 static void decide(struct sim *s, bool spinning)
 {
 	limits_check(s);
-	if (s->deadline_first != CLOCK_NEVER && random_below(s, 65536) < s->warp &&
-	    s->now < s->deadline_first)
-		s->now = s->deadline_first;
+	time_warp(s);
 	if (s->now >= s->deadline_first)
 		time_expire(s);
 	switch_to(s, strategy_choose(s, spinning));

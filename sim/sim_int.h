@@ -110,7 +110,7 @@ struct sim {
 	uint64_t step_ns;        /* what one step takes in this run */
 	uint64_t deadline_first; /* the earliest of all sleepers */
 	uint32_t quiet;          /* spins since anybody changed anything */
-	uint32_t warp;           /* of 65536 decisions: how many jump to the next deadline */
+	uint32_t warp;           /* of 65536 decisions: how many let the next deadline come */
 	uint32_t spurious;       /* of 256 sleeps: how many return for no reason */
 
 	enum sim_strategy strategy;
@@ -202,6 +202,9 @@ NORETURN void processor_end(struct sim *s);
 /* Goes back to who called sim_run(). The processors stay where they stand, and are lost. */
 NORETURN void processor_leave(struct sim *s);
 
+/* The stack that the processor was created on. */
+void processor_stack(const struct processor *p, const void **ret_bottom, size_t *ret_bytes);
+
 /* The number of a slot whose processor was joined is free again. */
 void processor_free(struct processor *p);
 
@@ -221,7 +224,9 @@ uint64_t strategy_priority(struct sim *s);
 /* Who goes on: one of s->runnable, which is not 0. `spinning`: rather not the current one. */
 struct processor *strategy_choose(struct sim *s, bool spinning);
 
-/* time.c: wakes sleepers whose deadline has come. */
+/* time.c: now and then lets the next deadline come although somebody runs. */
+void time_warp(struct sim *s);
+/* Wakes sleepers whose deadline has come. */
 void time_expire(struct sim *s);
 /* Finds the earliest deadline anew. */
 void time_deadlines_changed(struct sim *s);

@@ -10,6 +10,7 @@
 
 #define CLOCK_READ_NS 1
 #define RELAX_NS      20
+#define WARP_MOST_NS  (100 * NS_PER_MS)
 #define QUIET_SPINS   64
 #define QUIET_DOUBLES 16 /* quiet spins after which the length of one doubles */
 #define QUIET_SHIFT   20 /* at most a millisecond for one */
@@ -36,6 +37,17 @@ void time_expire(struct sim *s)
 		processor_unblock(s, p);
 	}
 	time_deadlines_changed(s);
+}
+
+/*
+ * A kernel thread may be kept waiting for its processor while others sleep towards their deadlines. What
+ * lies further away than such a delay does not come before its time.
+ */
+void time_warp(struct sim *s)
+{
+	if (s->now < s->deadline_first && s->deadline_first - s->now < WARP_MOST_NS &&
+	    random_below(s, 65536) < s->warp)
+		s->now = s->deadline_first;
 }
 
 void sim_relax(void)

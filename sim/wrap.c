@@ -19,6 +19,8 @@ NORETURN void __real_panic(const char *file, int line, const char *format, ...) 
 NORETURN void __wrap_panic(const char *file, int line, const char *format, ...) PRINTF(3, 4);
 void __real_free(void *p);
 void __wrap_free(void *p);
+void __real_context_init_native(struct context *c);
+void __wrap_context_init_native(struct context *c);
 int __real_munmap(void *at, size_t bytes);
 int __wrap_munmap(void *at, size_t bytes);
 
@@ -54,4 +56,14 @@ int __wrap_munmap(void *at, size_t bytes)
 {
 	sim_forget(at, bytes);
 	return __real_munmap(at, bytes);
+}
+
+/* A processor's own stack is not the kernel thread's: under ASan the runtime must be told the right one. */
+void __wrap_context_init_native(struct context *c)
+{
+	__real_context_init_native(c);
+#if WITH_ASAN
+	if (sim_now_running)
+		processor_stack(sim_now_running->current, &c->stack_bottom, &c->stack_bytes);
+#endif
 }

@@ -23,6 +23,7 @@ static const struct suite {
 	const size_t *count;
 } suites[] = {
 	{scenarios_sync, &scenarios_sync_count},
+	{scenarios_threads, &scenarios_threads_count},
 };
 
 struct options {

@@ -25,3 +25,6 @@ struct scenario {
 
 extern const struct scenario scenarios_sync[];
 extern const size_t scenarios_sync_count;
+
+extern const struct scenario scenarios_threads[];
+extern const size_t scenarios_threads_count;
