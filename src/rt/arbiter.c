@@ -18,6 +18,8 @@
 #define ACCEPTS_AT_ONCE    8
 #define LISTEN_AGAIN_NS    (100 * NS_PER_MS)
 
+#define RUN_FOLDER "/run/tarn"
+
 #define KEY_STOP   UINT64_MAX
 #define KEY_LISTEN (UINT64_MAX - 1)
 
@@ -32,7 +34,7 @@ void arbiter_path_default(bool existing, char *path)
 		if (!existing || access(path, F_OK) == 0)
 			return;
 	}
-	snprintf(path, ARBITER_PATH_BYTES, "/run/tarn/arbiter.sock");
+	snprintf(path, ARBITER_PATH_BYTES, RUN_FOLDER "/arbiter.sock");
 }
 
 void arbiter_topology(const char *sys, const struct cpus *cpus, uint32_t *ret_sibling)
@@ -109,6 +111,15 @@ static uint32_t or_default(uint32_t value, uint32_t otherwise)
 	return value ? value : otherwise;
 }
 
+/* The default path, with the folder that no package has made for us. */
+static void path_default_make(char *path)
+{
+	arbiter_path_default(false, path);
+	/* it mostly is there; if it cannot be made, listening says so */
+	if (strncmp(path, RUN_FOLDER "/", sizeof(RUN_FOLDER)) == 0)
+		status_ignore(arbiter_os_folder_make(RUN_FOLDER));
+}
+
 static struct status config_complete(struct arbiter *arbiter)
 {
 	struct arbiter_config *config = &arbiter->config;
@@ -136,7 +147,7 @@ static struct status config_complete(struct arbiter *arbiter)
 		snprintf(arbiter->path, sizeof(arbiter->path), "%.*s", ARBITER_PATH_BYTES - 1,
 			 config->path);
 	else
-		arbiter_path_default(false, arbiter->path);
+		path_default_make(arbiter->path);
 	if (config->path && strlen(config->path) >= ARBITER_PATH_BYTES)
 		return fail(STATUS_INVALID, "arbiter: %s: a socket's name has at most %d bytes",
 			    config->path, ARBITER_PATH_BYTES - 1);
@@ -152,6 +163,9 @@ static struct status plan_start(struct arbiter *arbiter)
 		.processes_max = arbiter->config.clients_max,
 		.grace_ns = arbiter->config.grace_ns,
 		.turn_ns = arbiter->config.turn_ns,
+		/* nobody grants a million cores a second, so these are above all that an
+		 * arbiter before us gave to clients that are still there */
+		.generation_first = clock_wall_ns() / NS_PER_US,
 	};
 
 	arbiter_topology(arbiter->config.sys, &arbiter->config.cpus, sibling);

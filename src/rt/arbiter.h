@@ -2,13 +2,13 @@
  * The core arbiter: gives whole cores to the processes of a machine, by priority, and takes them
  * back. After CoreArbiter (Arachne, OSDI 2018); `tarn arbiter` is this function with flags.
  *
- *	client                      page (memfd)                arbiter
- *	park(slot, tid) ------------ socket ------------------> offers a kernel thread
- *	                    <------- word = generation -------- grant: pins the thread, wakes it
- *	runs; loads the word   
- *	between user threads <------ word + 1 ----------------- asks for it back: grace period begins
- *	park(slot, tid, generation)  - socket ----------------> core is free; or the grace is over:
- *	                    <------- word = none -------------- thread is thrown off
+ *	client                                                arbiter
+ *	park(slot, tid) --------- socket ------------------>  a kernel thread is on offer
+ *	                <-------- page: word = 2g ----------  pins the thread, wakes it
+ *	runs, looks at the word
+ *	now and then    <-------- page: word = 2g + 1 ------  wants it back: grace period begins
+ *	park(slot, tid, g) ------ socket ------------------>  the core is free
+ *	                                                      or the grace is over: thrown off
  *
  * Who gets what: rt/arbiter_plan.h. How it is made true: rt/arbiter_place.h. What is said:
  * rt/arbiter_wire.h and docs/protocol/arbiter.md. The other end: rt/arbiter_client.h.
@@ -71,8 +71,8 @@ struct status arbiter_run(const struct arbiter_config *config, int stop_fd);
 
 /*
  * Where the arbiter listens when nobody says otherwise: /run/tarn/arbiter.sock for root,
- * $XDG_RUNTIME_DIR/tarn-arbiter.sock for others; with `existing`, for clients, the second only if it
- * is there. Writes to path[ARBITER_PATH_BYTES].
+ * $XDG_RUNTIME_DIR/tarn-arbiter.sock for others; with `existing`, for clients, the second only if
+ * it is there. Writes to path[ARBITER_PATH_BYTES].
  */
 void arbiter_path_default(bool existing, char *path);
 

@@ -128,7 +128,7 @@ static struct status v2_leave(struct arbiter_place *place, uint32_t number, bool
 	char folder[2 * PLACE_PATH_BYTES];
 
 	folder_process(place, number, folder);
-	/* moving the process moves all its threads; should its cgroup be gone, they go to the root */
+	/* moves all its threads; should its cgroup be gone, they go to the root */
 	if (lives && process->origin[0])
 		status_ignore(process_move(place, number, process->origin));
 	folder_drain(place, folder);

@@ -21,7 +21,6 @@ struct session {
 	uint64_t messages_left; /* a bucket of messages that fills with time */
 	uint64_t messages_at;
 	uint32_t core[ARBITER_SLOTS_MAX]; /* that the slot holds; SESSION_NONE */
-	uint64_t generation[ARBITER_SLOTS_MAX];
 };
 
 struct arbiter {

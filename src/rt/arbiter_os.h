@@ -67,6 +67,7 @@ bool arbiter_os_peer_has(const struct arbiter_peer *peer, pid_t tid);
 
 /* ---- waiting ---- */
 
+/* A set of watched descriptors. */
 struct status arbiter_os_epoll(int *ret_fd);
 
 /* Watches `fd` for input (and for its end, which is always told) under `key`. */

@@ -74,6 +74,7 @@ void arbiter_place_close(struct arbiter_place *place);
 /* One line for people: which back-end, and why not a stronger one. Valid until closed. */
 const char *arbiter_place_text(const struct arbiter_place *place);
 
+/* The back-end that was chosen; never AUTO. */
 enum arbiter_backend arbiter_place_backend(const struct arbiter_place *place);
 
 /*

@@ -84,6 +84,7 @@ struct status arbiter_plan_create(const struct arbiter_plan_config *config,
 	plan->config = *config;
 	plan->config.core_sibling = NULL;
 	plan->bytes = bytes;
+	plan->generation_last = config->generation_first;
 	for (uint32_t c = 0; c < config->cores; c++)
 		plan->core[c] = (struct core){
 			.process = NONE,

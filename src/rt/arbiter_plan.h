@@ -41,7 +41,8 @@ struct arbiter_plan_config {
 	const uint32_t *core_sibling; /* cores of one physical core share a number; NULL: none do */
 	uint32_t processes_max;       /* 1 to ARBITER_PROCESSES_MAX */
 	uint64_t grace_ns;
-	uint64_t turn_ns; /* 0: places never change */
+	uint64_t turn_ns;          /* 0: places never change */
+	uint64_t generation_first; /* of the first grant, less one */
 };
 
 /* What a process may have. */

@@ -53,7 +53,7 @@ static void refuse(int socket, struct status status, const char *why)
 		.code = (uint32_t)status.code,
 	};
 
-	snprintf(message.text, sizeof(message.text), "%s", why);
+	snprintf(message.text, sizeof(message.text), "%.*s", (int)sizeof(message.text) - 1, why);
 	/* a courtesy: who does not read it gets the end of the connection */
 	(void)arbiter_os_send(socket, &message, sizeof(message), -1);
 }
@@ -377,7 +377,6 @@ static struct status act_grant(struct arbiter *arbiter, struct session *session,
 	uint32_t cpu = arbiter->cpu[action->core];
 
 	session->core[action->slot] = action->core;
-	session->generation[action->slot] = action->generation;
 	TRY(arbiter_place_grant(arbiter->place, session->process, action->slot, cpu));
 	metric_add(&grants, 1);
 	atomic_u32_store(&slot->cpu, cpu, ORDER_RELAXED);
@@ -406,9 +405,8 @@ void session_act(struct arbiter *arbiter, const struct arbiter_action *action)
 	case ARBITER_ACTION_REVOKE:
 		metric_add(&revokes, 1);
 		session->core[action->slot] = SESSION_NONE;
+		/* the word stays "wanted": a thread that did not even notice the grant finds it */
 		arbiter_place_revoke(arbiter->place, arbiter->cpu[action->core]);
-		atomic_u64_store(&session->page->slot[action->slot].word, ARBITER_WORD_NONE,
-				 ORDER_RELEASE);
 		status = tell_event(arbiter, session, ARBITER_REVOKED, action);
 		break;
 	}

@@ -145,9 +145,10 @@ static_assert(sizeof(union arbiter_wire_message) == ARBITER_WIRE_BYTES_MAX, "wir
 
 /*
  * The page. A slot's word is 2 * generation while the core is the slot's, 2 * generation + 1 once
- * it is wanted back, and 1 while the slot has none: a holder that compares the word with what it
- * was when the core was granted sees every change with one load. `cpu` is written before the word.
- * Who waits for a grant sleeps on the low half of the word (a futex).
+ * it is wanted back, which stays when it is taken by force, and 1 when it was given back and before
+ * the first grant: a holder that compares the word with what it was when the core was granted sees
+ * every change with one load. `cpu` is written before the word. Who waits for a grant sleeps on the
+ * low half of the word (a futex). Generations grow, also from one arbiter to the next.
  */
 #define ARBITER_WORD_NONE        1ull
 #define ARBITER_WORD_WANTED      1ull

@@ -1,0 +1,177 @@
+/*
+ * An arbiter for a test: on a thread of the test's process, or in a process of its own so that it
+ * can be killed or starved. Its reports are kept and can be waited for.
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "base/os.h"
+#include "rt/arbiter.h"
+#include "rt/arbiter_client.h"
+#include "unit.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct daemon {
+	struct arbiter_config config;
+	char folder[64]; /* for the socket */
+	char path[ARBITER_PATH_BYTES];
+	char cgroups[64];
+	int stop;
+	pthread_t thread;
+	struct status status; /* of arbiter_run(), after daemon_stop() */
+	pthread_mutex_t mutex;
+	pthread_cond_t more;
+	bool ended;
+	char reports[65536];
+};
+
+static void daemon_report(void *arg, enum arbiter_report kind, const char *text)
+{
+	struct daemon *d = arg;
+
+	(void)kind;
+	pthread_mutex_lock(&d->mutex);
+
+	size_t used = strlen(d->reports);
+
+	snprintf(d->reports + used, sizeof(d->reports) - used, "%s\n", text);
+	pthread_cond_broadcast(&d->more);
+	pthread_mutex_unlock(&d->mutex);
+}
+
+static void *daemon_main(void *arg)
+{
+	struct daemon *d = arg;
+	struct status status = arbiter_run(&d->config, d->stop);
+
+	pthread_mutex_lock(&d->mutex);
+	d->status = status;
+	d->ended = true;
+	if (!status_ok(status)) {
+		size_t used = strlen(d->reports);
+
+		snprintf(d->reports + used, sizeof(d->reports) - used, "ended: %s\n", diag_text());
+	}
+	pthread_cond_broadcast(&d->more);
+	pthread_mutex_unlock(&d->mutex);
+	return NULL;
+}
+
+/* Waits until the arbiter has reported `part`; false if it ended without. */
+static inline bool daemon_said(struct daemon *d, const char *part)
+{
+	bool said;
+
+	pthread_mutex_lock(&d->mutex);
+	while (!(said = strstr(d->reports, part) != NULL) && !d->ended)
+		pthread_cond_wait(&d->more, &d->mutex);
+	pthread_mutex_unlock(&d->mutex);
+	return said;
+}
+
+/* Forgets what was reported. */
+static inline void daemon_forget(struct daemon *d)
+{
+	pthread_mutex_lock(&d->mutex);
+	d->reports[0] = '\0';
+	pthread_mutex_unlock(&d->mutex);
+}
+
+/* All processors that this process may use; at most two, so that tests fit every machine. */
+static inline struct cpus daemon_cpus(uint32_t most)
+{
+	struct cpus all, some = {0};
+
+	assert_ok(os_affinity_get(0, &all));
+	for (uint32_t i = 0; i < most && i < cpus_count(&all); i++)
+		cpus_add(&some, cpus_nth(&all, i));
+	return some;
+}
+
+/* A config for tests; the caller may change it before daemon_start(). */
+static inline struct daemon *daemon_make(enum arbiter_backend backend)
+{
+	struct daemon *d = calloc(1, sizeof(*d));
+
+	assert_non_null(d);
+	snprintf(d->folder, sizeof(d->folder), "/tmp/tarn-arbiter-XXXXXX");
+	assert_non_null(mkdtemp(d->folder));
+	snprintf(d->path, sizeof(d->path), "%s/socket", d->folder);
+	snprintf(d->cgroups, sizeof(d->cgroups), "tarn-test-%d", (int)getpid());
+	pthread_mutex_init(&d->mutex, NULL);
+	pthread_cond_init(&d->more, NULL);
+	d->config = (struct arbiter_config){
+		.path = d->path,
+		.cpus = daemon_cpus(2),
+		.backend = backend,
+		.folder = d->cgroups,
+		.report = daemon_report,
+		.report_arg = d,
+	};
+	return d;
+}
+
+/* Starts it and waits until it listens; false if it could not start. */
+static inline bool daemon_start(struct daemon *d)
+{
+	d->ended = false;
+	d->reports[0] = '\0';
+	d->stop = eventfd(0, EFD_CLOEXEC);
+	assert_true(d->stop >= 0);
+	assert_int_equal(pthread_create(&d->thread, NULL, daemon_main, d), 0);
+	return daemon_said(d, "gives out");
+}
+
+static inline void daemon_stop(struct daemon *d)
+{
+	uint64_t one = 1;
+
+	assert_int_equal(write(d->stop, &one, sizeof(one)), sizeof(one));
+	pthread_join(d->thread, NULL);
+	close(d->stop);
+}
+
+static inline void daemon_free(struct daemon *d)
+{
+	char lock[ARBITER_PATH_BYTES + 8];
+
+	snprintf(lock, sizeof(lock), "%s.lock", d->path);
+	unlink(lock);
+	unlink(d->path);
+	rmdir(d->folder);
+	pthread_mutex_destroy(&d->mutex);
+	pthread_cond_destroy(&d->more);
+	free(d);
+}
+
+/* The back-ends that can be used here; each test that depends on one runs with each. */
+static inline uint32_t daemon_backends(enum arbiter_backend *ret)
+{
+	uint32_t count = 0;
+
+	ret[count++] = ARBITER_BACKEND_AFFINITY;
+	for (enum arbiter_backend b = ARBITER_BACKEND_CPUSET_V1; b <= ARBITER_BACKEND_CPUSET_V2;
+	     b++) {
+		struct daemon *d = daemon_make(b);
+
+		/* partitions keep everybody off granted processors, in earnest */
+		d->config.manage_all = b == ARBITER_BACKEND_CPUSET_V2;
+		if (daemon_start(d)) {
+			ret[count++] = b;
+			daemon_stop(d);
+		} else {
+			pthread_join(d->thread, NULL);
+			close(d->stop);
+			print_message("# left out: %s", d->reports);
+		}
+		daemon_free(d);
+	}
+	return count;
+}
