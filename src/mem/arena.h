@@ -1,10 +1,10 @@
 /*
  * L0, the arenas: address space that is reserved once and filled piece by piece.
  *
- *	base                                                             base + bytes
- *	|   private, node 0    |   private, node 1    |  shareable, node 0  | …     |   parts
- *	| chunk | chunk | …    |                      |                     |       |   2 MiB
- *	| page | page | …                                                              4 KiB
+ *	base                                                    base + bytes
+ *	|  private, node 0  |  private, node 1  | shareable, node 0 | …   parts
+ *	| chunk | chunk | … |                   |                   |     2 MiB
+ *	| page | page | …                                                 4 KiB
  *
  * One part for each kind and NUMA node. Nothing that describes memory lies in the memory: chunks
  * are described in a table, pages in three (class, run, tag), so that objects of a page or more
@@ -18,7 +18,7 @@
  *	  '---------- give back -----------'  last page freed
  *
  * Locks: a part's spin lock guards its chunks' states and lists and is held for bits and lists
- * only; the kernel is asked by whoever made the chunk BUSY (or holds the pages as used), without it.
+ * only; the kernel is asked by whoever made the chunk BUSY (or holds its pages).
  */
 #pragma once
 
@@ -70,6 +70,7 @@ struct mem_part {
 	size_t vacant_hint;              /* no chunk below it is vacant */
 	uint64_t *vacant;                /* a bit for each chunk */
 	uint64_t pages_used;
+	uint64_t pages_taken; /* ever */
 	uint64_t chunks_touched;
 	uint64_t pages_absent;
 
@@ -172,7 +173,7 @@ bool arena_purge_pages(struct mem_part *part, char *at, size_t bytes);
 /* Whether pages within a chunk of this part can be given back one by one just now. */
 bool arena_can_purge(const struct mem_part *part);
 
-/* Whether the chunk is part of a page of 1 GiB. */
+/* Whether the chunk is part of a page of 1 GiB, which comes and goes as a whole. */
 static inline bool chunk_in_group(const struct mem_part *part, const struct chunk *c)
 {
 	return part->backing == MEM_BACKING_HUGE_1G && c->touched && !c->fallback;

@@ -54,8 +54,7 @@ static void bin_swap(struct mem_bin *bin, uint32_t rounds_max)
 
 static struct mem_bin *bin_of(struct mem_cache *cache, uint32_t class)
 {
-	return class < MEM_CLASS_RUN_FIRST ? &cache->bin[class]
-					   : &cache->more->run_bin[class - MEM_CLASS_RUN_FIRST];
+	return class < MEM_CLASS_RUN_FIRST ? &cache->bin[class] : cache_run_bin(cache, class);
 }
 
 /* Gets objects into an empty bin. False: out of memory (or of memory for magazines). */
@@ -116,12 +115,8 @@ void *cache_take(uint32_t class)
 
 		if (bin_rounds(bin) == 0 && bin->previous && bin->previous->rounds > 0)
 			bin_swap(bin, pool->rounds);
-		if (bin_rounds(bin) > 0 || bin_refill(bin, pool)) {
-			uint64_t rounds = bin_rounds(bin);
-
-			atomic_u64_quiet_store(&bin->rounds, rounds - 1, ORDER_RELAXED);
-			return bin->object[rounds - 1];
-		}
+		if (bin_rounds(bin) > 0 || bin_refill(bin, pool))
+			return bin_pop(bin);
 	}
 	return pool_take(pool, &object, 1) ? object : NULL;
 }
@@ -137,13 +132,9 @@ void cache_put(uint32_t class, void *object)
 		if (bin_rounds(bin) == bin->rounds_max && bin->object && bin->previous &&
 		    bin->previous->rounds == 0)
 			bin_swap(bin, pool->rounds);
-		if (bin_rounds(bin) < bin->rounds_max || bin_drain(bin, pool)) {
-			uint64_t rounds = bin_rounds(bin);
-
-			bin->object[rounds] = object;
-			atomic_u64_quiet_store(&bin->rounds, rounds + 1, ORDER_RELAXED);
+		if ((bin_rounds(bin) < bin->rounds_max || bin_drain(bin, pool)) &&
+		    bin_push(bin, object))
 			return;
-		}
 	}
 	pool_put(pool, &object, 1);
 }

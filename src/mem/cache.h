@@ -18,6 +18,35 @@ struct mem_cache_more {
 	struct tag_counts tags;
 };
 
+/* The bin of a class from MEM_CLASS_RUN_FIRST to MEM_CLASS_RUN_LAST. */
+static ALWAYS_INLINE struct mem_bin *cache_run_bin(struct mem_cache *cache, uint32_t class)
+{
+	return &cache->more->run_bin[class - MEM_CLASS_RUN_FIRST];
+}
+
+/* The top object of a bin, NULL if the loaded magazine is empty. For the owner. */
+static ALWAYS_INLINE void *bin_pop(struct mem_bin *bin)
+{
+	uint64_t rounds = atomic_u64_quiet_load(&bin->rounds, ORDER_RELAXED);
+
+	if (unlikely(rounds == 0))
+		return NULL;
+	atomic_u64_quiet_store(&bin->rounds, rounds - 1, ORDER_RELAXED);
+	return bin->object[rounds - 1];
+}
+
+/* Puts an object on top; false if the loaded magazine is full. For the owner. */
+static ALWAYS_INLINE bool bin_push(struct mem_bin *bin, void *object)
+{
+	uint64_t rounds = atomic_u64_quiet_load(&bin->rounds, ORDER_RELAXED);
+
+	if (unlikely(rounds >= bin->rounds_max))
+		return false;
+	bin->object[rounds] = object;
+	atomic_u64_quiet_store(&bin->rounds, rounds + 1, ORDER_RELAXED);
+	return true;
+}
+
 /* An object of a class up to MEM_CLASS_RUN_LAST for the calling thread; NULL: out of memory. */
 void *cache_take(uint32_t class);
 

@@ -16,8 +16,8 @@ METRIC_COUNTER(metric_given_back, "tarn_mem_given_back_bytes_total",
 	       "Bytes that were given back to the system");
 
 #define AHEAD_BYTES_MIN ((uint64_t)4 << 20)
-#define SLACK_BYTES_MIN ((uint64_t)4 << 20)
-#define PURGE_RUN_PAGES 4u    /* shorter rows of free pages are not worth a call */
+#define SLACK_BYTES_MIN ((uint64_t)2 << 20)
+#define PURGE_RUN_PAGES 8u    /* a long row of free pages */
 #define PURGE_PAGES     2048u /* in one step */
 
 /* What the grower's word says: it sleeps on GROW_IDLE. */
@@ -46,7 +46,7 @@ static uint64_t resident_bytes(const struct mem_part *part)
 /* How many whole chunks should be ready. The lock is held. */
 static uint64_t ahead_chunks(const struct mem_part *part)
 {
-	uint64_t bytes = used_bytes(part) / 16;
+	uint64_t bytes = used_bytes(part) / 32;
 
 	if (part->pages_used == 0 && part->kind == MEM_SHAREABLE)
 		return 0; /* not everybody shares; the first who does pays */
@@ -64,7 +64,7 @@ static uint64_t ahead_chunks(const struct mem_part *part)
 static uint64_t excess_bytes(const struct mem_part *part)
 {
 	uint64_t used = used_bytes(part);
-	uint64_t slack = used / 16 > SLACK_BYTES_MIN ? used / 16 : SLACK_BYTES_MIN;
+	uint64_t slack = used / 64 > SLACK_BYTES_MIN ? used / 64 : SLACK_BYTES_MIN;
 	uint64_t keep = used + slack + (ahead_chunks(part) << CHUNK_SHIFT);
 	uint64_t resident = resident_bytes(part);
 
@@ -143,45 +143,39 @@ static uint64_t excess_of(struct mem_part *part)
 	return excess;
 }
 
-/* Gives back one piece, or some pages, of a part that has too many. Whether it did. */
-static bool step_give_back(void)
+/*
+ * Gives back one piece, or some pages, of a part that has more than `keep` bytes too many. Returns
+ * how many bytes.
+ */
+static uint64_t part_give_back(struct mem_part *part, uint64_t keep)
 {
-	for (uint32_t i = 0; i < arena.part_count; i++) {
-		struct mem_part *part = &arena.part[i];
-		uint64_t excess = excess_of(part);
-		uint64_t before = atomic_u64_load(&arena.resident, ORDER_RELAXED);
-		bool done = false;
+	uint64_t excess = excess_of(part);
+	uint64_t before = atomic_u64_load(&arena.resident, ORDER_RELAXED);
+	bool done = false;
 
-		if (excess == 0)
-			continue;
-		spinlock_lock(&part->lock);
-		bool spare = part->ready_count > ahead_chunks(part) ||
-			     (!list_empty(&part->ready) && part->ready_count == 0);
-		spinlock_unlock(&part->lock);
-		if (spare)
-			done = run_chunk_give_back(part);
-		if (!done) {
-			uint64_t pages = excess >> MEM_PAGE_SHIFT;
+	if (excess <= keep)
+		return 0;
+	spinlock_lock(&part->lock);
+	bool spare = part->ready_count > ahead_chunks(part) ||
+		     (!list_empty(&part->ready) && part->ready_count == 0);
+	spinlock_unlock(&part->lock);
+	if (spare)
+		done = run_chunk_give_back(part);
+	if (!done) {
+		uint64_t pages = (excess - keep + MEM_PAGE_BYTES - 1) >> MEM_PAGE_SHIFT;
 
-			done = run_purge(part, pages < PURGE_PAGES ? pages : PURGE_PAGES,
-					 PURGE_RUN_PAGES) > 0;
-		}
-		if (done) {
-			uint64_t after = atomic_u64_load(&arena.resident, ORDER_RELAXED);
-
-			metric_add(&metric_given_back, before > after ? before - after : 0);
-			return true;
-		}
+		pages = pages < PURGE_PAGES ? pages : PURGE_PAGES;
+		/* long rows first: they cost the fewest calls and mappings */
+		done = run_purge(part, pages, PURGE_RUN_PAGES) > 0 || run_purge(part, pages, 1) > 0;
 	}
-	return false;
-}
+	if (!done)
+		return 0;
 
-static bool any_excess(void)
-{
-	for (uint32_t i = 0; i < arena.part_count; i++)
-		if (excess_of(&arena.part[i]) > 0)
-			return true;
-	return false;
+	uint64_t after = atomic_u64_load(&arena.resident, ORDER_RELAXED);
+	uint64_t bytes = before > after ? before - after : 1;
+
+	metric_add(&metric_given_back, bytes);
+	return bytes;
 }
 
 bool mem_maintain(bool give_back)
@@ -192,9 +186,11 @@ bool mem_maintain(bool give_back)
 		return true;
 	if (!give_back)
 		return false;
-	bool reaped = reap_all(false);
+	bool more = reap_all(false);
 
-	return step_give_back() || reaped;
+	for (uint32_t i = 0; i < arena.part_count && !more; i++)
+		more = part_give_back(&arena.part[i], 0) > 0;
+	return more;
 }
 
 bool grow_reclaim(uint64_t bytes)
@@ -223,34 +219,42 @@ static bool stopping(void)
 	return atomic_u32_load(&grower.word, ORDER_ACQUIRE) == GROW_STOP;
 }
 
-/*
- * Gives back what has been free for a while: waits, and if it is still too much lets it go step by
- * step. Kicks that ask for memory ahead are served in between.
- */
-static void give_back_later(void)
+/* What each part has handed out so far, in pages. */
+static void note_taken(uint64_t *ret_taken)
 {
-	uint64_t deadline = clock_deadline(arena.config.give_back_ns);
+	for (uint32_t i = 0; i < arena.part_count; i++) {
+		struct mem_part *part = &arena.part[i];
 
-	while (!stopping()) {
-		uint32_t kicked = GROW_KICKED;
-
-		while (step_ahead() && !stopping())
-			;
-		if (clock_ns() >= deadline)
-			break;
-		atomic_u32_cas(&grower.word, &kicked, GROW_IDLE, ORDER_ACQUIRE);
-		os_futex_wait(&grower.word, GROW_IDLE, deadline);
+		spinlock_lock(&part->lock);
+		ret_taken[i] = part->pages_taken;
+		spinlock_unlock(&part->lock);
 	}
-	/* the depots once more: what lay there unused during the wait */
-	reap_all(false);
-	while (!stopping() && any_excess() && step_give_back())
-		;
-	atomic_u32_store(&grower.high, 0, ORDER_RELAXED);
 }
 
-static void *grower_main(void *arg)
+/*
+ * Gives back what is free beyond what was taken from the part since `before`: free pages that a
+ * busy part will want again within the next period stay. Whether it is worth to come back.
+ */
+static bool give_back_unneeded(const uint64_t *before)
 {
-	(void)arg;
+	uint64_t now[PARTS_MAX];
+	bool busy = false;
+
+	note_taken(now);
+	for (uint32_t i = 0; i < arena.part_count; i++) {
+		struct mem_part *part = &arena.part[i];
+		uint64_t keep = (now[i] - before[i]) << MEM_PAGE_SHIFT;
+
+		while (!stopping() && part_give_back(part, keep) > 0)
+			;
+		busy |= keep > 0 && excess_of(part) > 0;
+	}
+	return busy;
+}
+
+/* Sleeps until the deadline; serves those who need memory ahead in between. */
+static void sleep_until(uint64_t deadline)
+{
 	while (!stopping()) {
 		uint32_t kicked = GROW_KICKED;
 
@@ -258,9 +262,32 @@ static void *grower_main(void *arg)
 		atomic_u32_cas(&grower.word, &kicked, GROW_IDLE, ORDER_ACQUIRE);
 		while (step_ahead() && !stopping())
 			;
-		if (atomic_u32_load(&grower.high, ORDER_RELAXED))
-			give_back_later();
-		os_futex_wait(&grower.word, GROW_IDLE, CLOCK_NEVER);
+		if (deadline != CLOCK_NEVER ? clock_ns() >= deadline
+					    : atomic_u32_load(&grower.high, ORDER_RELAXED))
+			return;
+		os_futex_wait(&grower.word, GROW_IDLE, deadline);
+	}
+}
+
+static void *grower_main(void *arg)
+{
+	uint64_t taken[PARTS_MAX];
+
+	(void)arg;
+	while (!stopping()) {
+		bool again = true;
+
+		sleep_until(CLOCK_NEVER);
+		while (again && !stopping()) {
+			note_taken(taken);
+			sleep_until(clock_deadline(arena.config.give_back_ns));
+			if (stopping())
+				break;
+			again = reap_all(false);
+			again |= give_back_unneeded(taken);
+		}
+		/* relaxed: whoever sees it late kicks at the next free */
+		atomic_u32_store(&grower.high, 0, ORDER_RELAXED);
 	}
 	return NULL;
 }

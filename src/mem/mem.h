@@ -223,9 +223,13 @@ struct mem_cache {
 /* Whether every call takes the long way, where objects are dressed and checked. */
 #define MEM_CHECKED (TARN_DEBUG || WITH_ASAN)
 
+/* mem_alloc() where the loaded magazine is empty, the object large, or every call is checked. */
 void *mem_alloc_slow(size_t bytes, struct mem_tag *tag);
+
+/* mem_free() where the magazine is full, the object large, foreign, NULL or to be checked. */
 void mem_free_slow(void *p);
 
+/* The calling thread's cache; NULL if it has none. */
 static ALWAYS_INLINE struct mem_cache *mem_cache_here(void)
 {
 	struct self *s = self_or_null();

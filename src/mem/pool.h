@@ -1,6 +1,6 @@
 /*
- * L2, pools: for each class and NUMA node the slabs that objects are cut from, and the depot of full
- * magazines that caches exchange for empty ones.
+ * L2, pools: for each class and NUMA node the slabs that objects are cut from, and the depot of
+ * full magazines that caches exchange for empty ones.
  *
  * A slab is a run of pages cut into objects of one class, described out of line: which are free is
  * a bitmap, so handing out and taking back touches no object. Objects come from the fullest slab
@@ -73,7 +73,7 @@ void pool_stop(void);
  */
 uint32_t pool_take(struct pool *pool, void **ret_objects, uint32_t want);
 
-/* Puts objects back that belong to any pool of the same class. Ends the process on a bad pointer. */
+/* Puts objects of one class back, of any node. Ends the process on a bad pointer. */
 void pool_put(struct pool *pool, void *const *objects, uint32_t count);
 
 /* An empty magazine; NULL if there is no memory for one. */

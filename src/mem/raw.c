@@ -12,13 +12,16 @@ static size_t pages_for(size_t bytes)
 	return bytes == 0 ? 1 : (bytes + MEM_PAGE_BYTES - 1) >> MEM_PAGE_SHIFT;
 }
 
-/* Says whose a run of a cached class is. Only its owner looks at these. */
-static void *run_claim(void *run, uint32_t tag)
+/* Says whose a run is. Only its owner looks at these. */
+static ALWAYS_INLINE void *run_claim(void *run, size_t bytes, uint32_t tag)
 {
-	size_t page = arena_page_of(run);
+	struct mem_cache *cache = mem_cache_here();
 
-	arena.page_tag[page] = (uint16_t)tag;
-	tag_add(tag, (int64_t)arena.page_run[page] << MEM_PAGE_SHIFT, 1);
+	arena.page_tag[arena_page_of(run)] = (uint16_t)tag;
+	if (likely(cache != NULL))
+		tag_add_own(&cache->more->tags, tag, (int64_t)bytes, 1);
+	else
+		tag_add(tag, (int64_t)bytes, 1);
 	return run;
 }
 
@@ -44,7 +47,7 @@ void *raw_run_alloc(enum mem_kind kind, size_t bytes, size_t align, uint32_t tag
 	memset(arena.page_class + page + 1, MEM_CLASS_INTERIOR, pages - 1);
 	for (size_t i = 1; i < pages; i++)
 		arena.page_run[page + i] = (uint32_t)i;
-	return run_claim(run, tag);
+	return run_claim(run, pages << MEM_PAGE_SHIFT, tag);
 }
 
 void *raw_alloc(size_t bytes, size_t align, uint32_t tag)
@@ -53,12 +56,14 @@ void *raw_alloc(size_t bytes, size_t align, uint32_t tag)
 		return cache_take(mem_class_of_small(bytes));
 	if (bytes > MEM_CLASS_BYTES_MAX || align > MEM_PAGE_BYTES)
 		return raw_run_alloc(MEM_PRIVATE, bytes, align, tag);
-	if (bytes < MEM_PAGE_BYTES)
-		bytes = MEM_PAGE_BYTES;
 
-	void *run = cache_take(mem_class_of(bytes));
+	uint32_t class = mem_class_of(bytes < MEM_PAGE_BYTES ? MEM_PAGE_BYTES : bytes);
+	struct mem_cache *cache = mem_cache_here();
+	void *run = likely(cache != NULL) ? bin_pop(cache_run_bin(cache, class)) : NULL;
 
-	return run ? run_claim(run, tag) : NULL;
+	if (unlikely(!run))
+		run = cache_take(class);
+	return run ? run_claim(run, mem_class_bytes(class), tag) : NULL;
 }
 
 static COLD NORETURN void bad_free(const void *p)
@@ -115,16 +120,26 @@ void raw_free(void *p)
 	}
 
 	size_t page = arena_page_of(p);
-	size_t pages = arena.page_run[page];
+	uint32_t tag = arena.page_tag[page];
+	struct mem_cache *cache = mem_cache_here();
 
-	tag_add(arena.page_tag[page], -(int64_t)(pages << MEM_PAGE_SHIFT), -1);
 	arena.page_tag[page] = 0;
 	if (class == MEM_CLASS_LARGE) {
+		size_t pages = arena.page_run[page];
+
+		tag_add(tag, -(int64_t)(pages << MEM_PAGE_SHIFT), -1);
 		memset(arena.page_class + page, MEM_CLASS_NONE, pages);
 		run_free(p, pages);
-	} else {
-		cache_put(class, p);
+		return;
 	}
+	if (likely(cache != NULL)) {
+		tag_add_own(&cache->more->tags, tag, -(int64_t)mem_class_bytes(class), -1);
+		if (likely(bin_push(cache_run_bin(cache, class), p)))
+			return;
+	} else {
+		tag_add(tag, -(int64_t)mem_class_bytes(class), -1);
+	}
+	cache_put(class, p);
 }
 
 size_t raw_size(const void *p)

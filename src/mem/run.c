@@ -165,6 +165,7 @@ static bool chunk_use(struct mem_part *part, struct chunk *c, uint32_t first, ui
 	bits_set(c->used, first, end);
 	c->pages_free = (uint16_t)(c->pages_free - (end - first));
 	part->pages_used += end - first;
+	part->pages_taken += end - first;
 	if (c->pages_free == 0)
 		bucket_update(part, c, 0);
 	return true;

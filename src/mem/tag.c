@@ -53,22 +53,16 @@ const char *tag_name(uint32_t id)
 	return id < tag_count() ? tags.name[id] : tags.name[TAG_OTHER];
 }
 
-static void owner_add(struct atomic_u64 *at, int64_t n)
-{
-	atomic_u64_quiet_store(at, atomic_u64_quiet_load(at, ORDER_RELAXED) + (uint64_t)n,
-			       ORDER_RELAXED);
-}
-
 void tag_add(uint32_t id, int64_t bytes, int64_t objects)
 {
 	struct mem_cache *cache = mem_cache_here();
 
 	if (cache) {
-		owner_add(&cache->more->tags.bytes[id], bytes);
-		owner_add(&cache->more->tags.objects[id], objects);
+		tag_add_own(&cache->more->tags, id, bytes, objects);
 	} else {
-		atomic_u64_quiet_add(&tags.shared.bytes[id], (uint64_t)bytes, ORDER_RELAXED);
-		atomic_u64_quiet_add(&tags.shared.objects[id], (uint64_t)objects, ORDER_RELAXED);
+		atomic_u64_quiet_add(&tags.shared.cell[id].bytes, (uint64_t)bytes, ORDER_RELAXED);
+		atomic_u64_quiet_add(&tags.shared.cell[id].objects, (uint64_t)objects,
+				     ORDER_RELAXED);
 	}
 }
 
@@ -80,8 +74,8 @@ struct tag_total {
 
 static void total_add(struct tag_total *total, const struct tag_counts *counts)
 {
-	total->bytes += atomic_u64_quiet_load(&counts->bytes[total->id], ORDER_RELAXED);
-	total->objects += atomic_u64_quiet_load(&counts->objects[total->id], ORDER_RELAXED);
+	total->bytes += atomic_u64_quiet_load(&counts->cell[total->id].bytes, ORDER_RELAXED);
+	total->objects += atomic_u64_quiet_load(&counts->cell[total->id].objects, ORDER_RELAXED);
 }
 
 static void total_visit(void *arg, struct mem_cache *cache)
@@ -110,8 +104,8 @@ static void cell_fold(struct atomic_u64 *from, struct atomic_u64 *to)
 void tag_fold(struct tag_counts *counts)
 {
 	for (uint32_t id = 0; id < TAGS_MAX; id++) {
-		cell_fold(&counts->bytes[id], &tags.shared.bytes[id]);
-		cell_fold(&counts->objects[id], &tags.shared.objects[id]);
+		cell_fold(&counts->cell[id].bytes, &tags.shared.cell[id].bytes);
+		cell_fold(&counts->cell[id].objects, &tags.shared.cell[id].objects);
 	}
 }
 

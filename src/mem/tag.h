@@ -9,10 +9,12 @@
 #define TAGS_MAX  256u /* ids 1 to this - 1; what comes later counts as "other" */
 #define TAG_OTHER 1u
 
+/* Of one cache these may be "negative": only sums mean anything. */
 struct tag_counts {
-	struct atomic_u64
-		bytes[TAGS_MAX]; /* of one cache: may be "negative", only sums mean anything */
-	struct atomic_u64 objects[TAGS_MAX];
+	struct {
+		struct atomic_u64 bytes;
+		struct atomic_u64 objects;
+	} cell[TAGS_MAX];
 };
 
 /* The id of a tag, given on first use. NULL is TAG_OTHER. */
@@ -23,6 +25,18 @@ const char *tag_name(uint32_t id);
 
 /* How many ids are in use, and so the end of loops over tags. */
 uint32_t tag_count(void);
+
+/* The same for the owner of the counts: plain additions. */
+static ALWAYS_INLINE void tag_add_own(struct tag_counts *counts, uint32_t id, int64_t bytes,
+				      int64_t objects)
+{
+	struct atomic_u64 *b = &counts->cell[id].bytes, *o = &counts->cell[id].objects;
+
+	atomic_u64_quiet_store(b, atomic_u64_quiet_load(b, ORDER_RELAXED) + (uint64_t)bytes,
+			       ORDER_RELAXED);
+	atomic_u64_quiet_store(o, atomic_u64_quiet_load(o, ORDER_RELAXED) + (uint64_t)objects,
+			       ORDER_RELAXED);
+}
 
 /* Counts that objects were added (or, with negative numbers, went), for the calling thread. */
 void tag_add(uint32_t id, int64_t bytes, int64_t objects);
