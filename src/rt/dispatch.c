@@ -92,6 +92,15 @@ static ALWAYS_INLINE bool arrivals(const struct rt_core *c)
 	return spawn_arrived(c) || atomic_ptr_load(&c->woken, ORDER_RELAXED) != NULL;
 }
 
+static ALWAYS_INLINE bool watched_woken(const struct rt_core *c)
+{
+	bool woken = false;
+
+	for (uint32_t i = 0; i < WATCHED_MOST; i++)
+		woken |= c->watched[i] && wait_ended(c->watched[i]);
+	return woken;
+}
+
 /* Gives empty cells a slot, so that creators can fill them. */
 static void spawn_refill(struct rt_core *c)
 {
@@ -102,7 +111,7 @@ static void spawn_refill(struct rt_core *c)
 
 		if (!t)
 			return; /* at the limit: tried again at the next look */
-		cell->id = thread_id(t).value;
+		cell->slot = t;
 		atomic_u64_store(&cell->turn, position, ORDER_RELEASE);
 		c->spawn_refill = position + 1;
 	}
@@ -115,7 +124,7 @@ static bool spawn_accept(struct rt_core *c)
 		return false;
 
 	struct spawn_cell *cell = &c->spawn[c->spawn_head % SPAWN_CELLS];
-	struct rt_thread *t = thread_of((struct rt_id){cell->id});
+	struct rt_thread *t = cell->slot;
 
 	thread_prepare(t, cell);
 	atomic_ptr_store(&t->core, c, ORDER_RELAXED);
@@ -156,6 +165,56 @@ static void thread_move(struct rt_core *from, struct rt_thread *t)
 		core_kick(to);
 }
 
+/* Puts a thread whose wait has ended where it belongs. On its core. */
+static ALWAYS_INLINE void ready_or_move(struct rt_core *c, struct rt_thread *t)
+{
+	if (likely(serves(c, t)))
+		ready_append(c, t);
+	else
+		thread_move(c, t);
+}
+
+void core_make_watched_ready(struct rt_core *c, struct rt_thread *t)
+{
+	c->watched[t->watch - 1] = NULL;
+	t->watch = 0;
+	ready_or_move(c, t);
+}
+
+static void watched_accept(struct rt_core *c)
+{
+	for (uint32_t i = 0; i < WATCHED_MOST; i++) {
+		struct rt_thread *t = c->watched[i];
+
+		if (t && wait_ended(t))
+			core_make_watched_ready(c, t);
+	}
+}
+
+static void watch_end(struct rt_core *c, uint32_t place)
+{
+	struct rt_thread *t = c->watched[place];
+
+	if (!t)
+		return;
+	if (wait_unwatch(t)) {
+		c->watched[place] = NULL;
+		t->watch = 0;
+	} else {
+		core_make_watched_ready(c, t);
+	}
+}
+
+void core_watch(struct rt_core *c, struct rt_thread *t)
+{
+	uint32_t place = c->watched_next;
+
+	c->watched_next = (place + 1) % WATCHED_MOST;
+	watch_end(c, place);
+	c->watched[place] = t;
+	t->watch = (uint8_t)(place + 1);
+}
+
 static void woken_accept(struct rt_core *c)
 {
 	uintptr_t link = 0;
@@ -183,10 +242,7 @@ static void woken_accept(struct rt_core *c)
 	}
 	for (struct rt_thread *t = in_order.first, *next; t; t = next) {
 		next = t->next;
-		if (likely(serves(c, t)))
-			ready_append(c, t);
-		else
-			thread_move(c, t);
+		ready_or_move(c, t);
 	}
 }
 
@@ -199,10 +255,7 @@ static void ready_sweep(struct rt_core *c)
 	c->ready.first = NULL;
 	for (struct rt_thread *next; t; t = next) {
 		next = t->next;
-		if (serves(c, t))
-			ready_append(c, t);
-		else
-			thread_move(c, t);
+		ready_or_move(c, t);
 	}
 }
 
@@ -255,6 +308,7 @@ static uint32_t look_around(struct rt_core *c)
 		events++;
 	spawn_refill(c);
 	woken_accept(c);
+	watched_accept(c);
 	if (unlikely(atomic_u32_load(&c->serves, ORDER_RELAXED) != c->serves_seen))
 		ready_sweep(c);
 	if (c->timers)
@@ -325,11 +379,14 @@ static void core_park(struct rt_core *c)
 	uint64_t before = clock_cycles();
 
 	load_publish(c);
+	/* a core that sleeps watches nobody */
+	for (uint32_t i = 0; i < WATCHED_MOST; i++)
+		watch_end(c, i);
 	/* seq_cst, against woken_push(), the spawn cell's turn and core_stop(): each side writes its
 	 * word and then reads the other's, so at least one of them sees the other */
 	atomic_u32_store(&c->parked, 1, ORDER_SEQ_CST);
 	atomic_fence(ORDER_SEQ_CST);
-	if (!arrivals(c) && !must_stop(c) &&
+	if (!c->ready.first && !arrivals(c) && !must_stop(c) &&
 	    atomic_u32_load(&c->serves, ORDER_RELAXED) == c->serves_seen)
 		c->sleeper.sleep(c->sleeper.arg, timers_next(c));
 	atomic_u32_store(&c->parked, 0, ORDER_RELAXED);
@@ -366,11 +423,12 @@ static void idle(struct rt_core *c)
 	c->idle_since = c->looked_at ? c->looked_at : 1;
 	while (!c->ready.first && !must_stop(c)) {
 		round++;
-		if (arrivals(c)) {
+		if (arrivals(c) || watched_woken(c)) {
 			/* straight in: a look around would read the clock first */
 			while (spawn_accept(c))
 				;
 			woken_accept(c);
+			watched_accept(c);
 			continue;
 		}
 		if (round % 16 != 0) {
@@ -482,10 +540,7 @@ void core_make_ready(struct rt_thread *t)
 
 	if (c == me) {
 		/* in a hook or a timer too: the dispatcher is this core */
-		if (likely(serves(c, t)))
-			ready_append(c, t);
-		else
-			thread_move(c, t);
+		ready_or_move(c, t);
 		return;
 	}
 	if (me)

@@ -19,33 +19,37 @@ struct rt_waiters;
 /* ---- threads -------------------------------------------------------------------------------- */
 
 /*
- * rt_thread.wait: sequence of the wait << WAIT_STATE_BITS | state.
+ * rt_thread.wait: sequence of the wait << WAIT_STATE_BITS | WAIT_HARD | state.
  *
- *	         rt_wait_begin            rt_wait
- *	  (ended) ───────────► ARMED ───────────► BLOCKED
- *	                         │                   │ rt_wake, timer, rt_cancel;
- *	                         ▼                   ▼ the winner makes the thread ready
+ *	         rt_wait_begin           rt_wait                   eviction, before the core sleeps
+ *	  (ended) ───────────► ARMED ───────────► WATCHED ─────────────────► BLOCKED
+ *	                         │                   │                          │
+ *	                         │  rt_wake, timer, rt_cancel: one wins         │ … and pushes the thread on
+ *	                         ▼                   ▼                          ▼ its core's woken stack
  *	                  WOKEN, TIMED_OUT, CANCELLED (ended)
  *
- * Only the thread itself leaves an ended state or goes from ARMED to BLOCKED; all other arrows are a
+ * The core polls the words of the WATCHED threads, the few that blocked last: waking one of them
+ * is a single store to its word, and one cache line travels. All others are woken through the
+ * stack. Only the thread's core makes the arrows to the right; those downwards are a
  * compare-and-swap that names the sequence, so a ticket of an earlier wait changes nothing.
  */
 enum wait_state {
 	WAIT_NONE,
 	WAIT_ARMED,
+	WAIT_WATCHED,
 	WAIT_BLOCKED,
 	WAIT_WOKEN,
 	WAIT_TIMED_OUT,
 	WAIT_CANCELLED,
-	/* armed and blocked, for waits that only rt_wake() may end */
-	WAIT_ARMED_HARD,
-	WAIT_BLOCKED_HARD,
 };
-#define WAIT_STATE_BITS 3
-#define WAIT_STATE_MASK ((1ull << WAIT_STATE_BITS) - 1)
+#define WAIT_STATE_MASK 7ull
+#define WAIT_HARD       8ull /* only rt_wake() may end it */
+#define WAIT_STATE_BITS 4
+
+/* How many blocked threads a core watches. */
+#define WATCHED_MOST 4
 
 /* rt_thread.life: generation << 32 | flags. A free slot has no flags. */
-#define LIFE_STARTED   1u  /* spawned, accepted by its core, not yet freed */
 #define LIFE_DETACHED  2u  /* frees itself */
 #define LIFE_JOINING   4u  /* rt_thread.joiner waits for its end */
 #define LIFE_ENDED     8u  /* waits to be joined */
@@ -59,7 +63,6 @@ struct rt_thread {
 	CACHE_ALIGNED struct atomic_u64 wait;
 	struct atomic_ptr
 		core; /* struct rt_core; changed by its owner while it is neither running nor blocked */
-	struct rt_thread *next; /* in a ready list, a free list, or a woken stack (tagged) */
 	struct rt_thread
 		*wait_next; /* links of the waiter queue of a sync object, under its lock */
 	struct rt_thread *wait_prev;
@@ -69,12 +72,14 @@ struct rt_thread {
 
 	/* Touched by its core only. */
 	CACHE_ALIGNED struct context context;
+	struct rt_thread *next; /* in a ready list, a free list, or a woken stack (tagged) */
 	void (*entry)(void *);
 	void *arg;
 	uint64_t deadline; /* bounds every wait */
 	uint32_t index;
 	uint8_t class;
 	bool pinned;
+	uint8_t watch; /* 1 + place in the core's watched[], 0 if in none */
 	const char *wait_reason;
 	uint64_t wait_since; /* the core's last look at the clock, in cycles */
 
@@ -105,7 +110,7 @@ struct rt_thread {
  */
 struct spawn_cell {
 	CACHE_ALIGNED struct atomic_u64 turn;
-	uint64_t id; /* of the slot that waits here */
+	struct rt_thread *slot; /* waits here for the thread; its id is known to the creator */
 	void (*entry)(void *);
 	void *arg;
 	const char *name;
@@ -145,6 +150,8 @@ struct rt_core {
 	int32_t countdown_start; /* adapts so that a look comes every few microseconds of work */
 	uint32_t spawn_head;     /* position of the cell that fills next */
 	uint32_t spawn_refill;   /* position of the first cell without a slot */
+	struct rt_thread *watched[WATCHED_MOST]; /* NULL: free place */
+	uint32_t watched_next;                   /* place that the next one takes */
 	struct rt_thread *ended; /* switched away for good; the dispatcher buries it */
 	struct context dispatcher;
 
@@ -264,8 +271,19 @@ void core_main(void *core);
 SUSPENDS void core_suspend(struct rt_core *c, struct rt_thread *t);
 /* Ends the running thread. */
 NORETURN void core_end_thread(struct rt_core *c, struct rt_thread *t);
-/* Makes a thread that was taken out of its wait run again, on its own core. From any thread. */
+/* Makes a thread run that is in no list, on its own core. From any thread. */
 void core_make_ready(struct rt_thread *t);
+/* Makes a watched thread, whose wait has just ended, run again, on its own core. */
+void core_make_watched_ready(struct rt_core *c, struct rt_thread *t);
+/* Has the core poll the word of a thread that blocks; another may have to make place. */
+void core_watch(struct rt_core *c, struct rt_thread *t);
+/* Takes a blocked thread out of the watch; false if its wait has ended: then it is to be run. */
+bool wait_unwatch(struct rt_thread *t);
+/* Whether the wait of a watched thread has ended. */
+static ALWAYS_INLINE bool wait_ended(const struct rt_thread *t)
+{
+	return (atomic_u64_load(&t->wait, ORDER_ACQUIRE) & WAIT_STATE_MASK) > WAIT_BLOCKED;
+}
 /* Wakes the core if it sleeps, after something was put where its dispatcher will find it. */
 void core_kick(struct rt_core *c);
 /* A free slot for a thread that will start on `c`, which is the calling core. NULL at the limit. */

@@ -222,7 +222,7 @@ static void cancel_all(struct rt *rt)
 		struct rt_thread *t = &rt->slots.threads[i];
 		uint64_t life = atomic_u64_load(&t->life, ORDER_ACQUIRE);
 
-		if (life & LIFE_STARTED)
+		if (atomic_ptr_load(&t->core, ORDER_RELAXED) != NULL)
 			status_ignore(rt_cancel(thread_id_at(t, life)));
 	}
 }

@@ -18,8 +18,6 @@ void thread_main(void *thread)
 
 void thread_prepare(struct rt_thread *t, const struct spawn_cell *what)
 {
-	uint64_t flags = LIFE_STARTED | (what->detached ? LIFE_DETACHED : 0);
-
 	t->entry = what->entry;
 	t->arg = what->arg;
 	t->self.name = what->name;
@@ -29,8 +27,9 @@ void thread_prepare(struct rt_thread *t, const struct spawn_cell *what)
 	t->pinned = what->pinned;
 	t->deadline = CLOCK_NEVER;
 	t->wait_reason = NULL;
-	/* the id may be known already: somebody may be cancelling or joining */
-	atomic_u64_or(&t->life, flags, ORDER_RELAXED);
+	/* atomic: the id may be known already, and somebody be cancelling */
+	if (what->detached)
+		atomic_u64_or(&t->life, LIFE_DETACHED, ORDER_RELAXED);
 	slots_context(&t->rt->slots, t);
 }
 
@@ -89,7 +88,7 @@ static bool spawn_ring(struct rt_core *to, const struct spawn_cell *what, struct
 	} while (!atomic_u64_cas(&to->front, &front, front + FRONT_SPAWN_ONE + 1, ORDER_RELAXED));
 
 	if (ret_id)
-		ret_id->value = cell->id;
+		*ret_id = thread_id(cell->slot);
 	cell->entry = what->entry;
 	cell->arg = what->arg;
 	cell->name = what->name;
@@ -180,6 +179,7 @@ void thread_free(struct rt_core *c, struct rt_thread *t)
 {
 	uint64_t life = atomic_u64_load(&t->life, ORDER_RELAXED);
 
+	atomic_ptr_store(&t->core, NULL, ORDER_RELAXED);
 	/* the next generation: every id of this one is stale from here on */
 	atomic_u64_store(&t->life, ((life >> 32) + 1) << 32, ORDER_RELEASE);
 	if (c && c->rt == t->rt) {

@@ -3,7 +3,7 @@
  */
 #include "rt/rt_int.h"
 
-static ALWAYS_INLINE uint64_t wait_word(uint64_t sequence, enum wait_state state)
+static ALWAYS_INLINE uint64_t wait_word(uint64_t sequence, uint64_t state)
 {
 	return sequence << WAIT_STATE_BITS | state;
 }
@@ -16,7 +16,7 @@ static struct rt_thread *current_thread(void)
 	return c->current;
 }
 
-static struct rt_wait begin(const char *reason, enum wait_state armed)
+static struct rt_wait begin(const char *reason, uint64_t armed)
 {
 	struct rt_thread *t = current_thread();
 	uint64_t sequence = (atomic_u64_load(&t->wait, ORDER_RELAXED) >> WAIT_STATE_BITS) + 1;
@@ -36,40 +36,54 @@ struct rt_wait rt_wait_begin(const char *reason)
 
 struct rt_wait wait_begin_hard(const char *reason)
 {
-	return begin(reason, WAIT_ARMED_HARD);
+	return begin(reason, WAIT_ARMED | WAIT_HARD);
 }
 
-/* Whether a wait in that state can be ended with `how`. */
-static bool may_end(enum wait_state state, enum wait_state how)
+/* Whether a wait whose word is that can be ended with `how`. */
+static bool may_end(uint64_t word, enum wait_state how)
 {
-	switch (state) {
-	case WAIT_ARMED:
-	case WAIT_BLOCKED: return true;
-	case WAIT_ARMED_HARD:
-	case WAIT_BLOCKED_HARD: return how == WAIT_WOKEN;
-	default: return false;
-	}
+	uint64_t state = word & WAIT_STATE_MASK;
+
+	return state >= WAIT_ARMED && state <= WAIT_BLOCKED &&
+	       (how == WAIT_WOKEN || !(word & WAIT_HARD));
 }
 
-/* Ends the wait with `how`; the winner of the race makes a suspended thread ready. */
+/* Ends the wait with `how`; the winner of the race sees to it that a suspended thread runs. */
 bool wait_end(struct rt_thread *t, uint64_t sequence, enum wait_state how)
 {
 	uint64_t word =
-		wait_word(sequence, WAIT_BLOCKED); /* the likely one, without a read first */
+		wait_word(sequence, WAIT_WATCHED); /* the likely one, without a read first */
 
-	for (;;) {
-		/* release: what the waker wrote before is seen by the woken thread */
-		if (atomic_u64_cas(&t->wait, &word, wait_word(sequence, how), ORDER_ACQ_REL)) {
-			enum wait_state was = (enum wait_state)(word & WAIT_STATE_MASK);
-
-			if (was == WAIT_BLOCKED || was == WAIT_BLOCKED_HARD)
-				core_make_ready(t);
-			return true;
-		}
-		if (word >> WAIT_STATE_BITS != sequence ||
-		    !may_end((enum wait_state)(word & WAIT_STATE_MASK), how))
+	/* release: what the waker wrote before is seen by the woken thread */
+	while (!atomic_u64_cas(&t->wait, &word, wait_word(sequence, how), ORDER_ACQ_REL)) {
+		if (word >> WAIT_STATE_BITS != sequence || !may_end(word, how))
 			return false;
 	}
+	switch (word & WAIT_STATE_MASK) {
+	case WAIT_WATCHED: {
+		struct rt_core *me = core_self();
+
+		/* another core finds it by itself */
+		if (me && me == atomic_ptr_load(&t->core, ORDER_RELAXED))
+			core_make_watched_ready(me, t);
+		break;
+	}
+	case WAIT_BLOCKED: core_make_ready(t); break;
+	default: break; /* armed: it will not suspend */
+	}
+	return true;
+}
+
+bool wait_unwatch(struct rt_thread *t)
+{
+	uint64_t word = atomic_u64_load(&t->wait, ORDER_RELAXED);
+
+	while ((word & WAIT_STATE_MASK) == WAIT_WATCHED) {
+		if (atomic_u64_cas(&t->wait, &word, (word & ~WAIT_STATE_MASK) | WAIT_BLOCKED,
+				   ORDER_ACQ_REL))
+			return true;
+	}
+	return false;
 }
 
 bool rt_wake(struct rt_wait w)
@@ -92,40 +106,41 @@ static bool cancel_requested(const struct rt_thread *t)
 }
 
 /*
- * rt_cancel() sets the flag and then looks at the wait; this comes after the wait was put into the
- * blocked state. All four are seq_cst, so either it finds the wait or this finds the flag. True if
- * the wait has ended here and the thread goes on without having been suspended.
+ * rt_cancel() sets the flag and then looks at the wait; this comes after the wait was made watched.
+ * All four are seq_cst, so either it finds the wait or this finds the flag. True if the wait has
+ * ended here: then the thread goes on without having been suspended.
  */
-static bool cancel_late(struct rt_thread *t, uint64_t sequence, enum wait_state blocked)
+static bool cancel_late(struct rt_thread *t, uint64_t sequence)
 {
-	uint64_t word = wait_word(sequence, WAIT_BLOCKED);
+	uint64_t word = wait_word(sequence, WAIT_WATCHED);
 
-	return unlikely(cancel_requested(t)) && blocked == WAIT_BLOCKED &&
+	return unlikely(cancel_requested(t)) &&
 	       atomic_u64_cas(&t->wait, &word, wait_word(sequence, WAIT_CANCELLED), ORDER_ACQ_REL);
 }
 
 /* Suspends until the wait has ended. The timer runs on this core; a move disarms it. */
-static void wait_suspend(struct rt_core *c, struct rt_thread *t, uint64_t sequence,
-			 uint64_t deadline)
+SUSPENDS static void wait_suspend(struct rt_core *c, struct rt_thread *t, uint64_t sequence,
+				  uint64_t deadline)
 {
 	uint64_t word = atomic_u64_load(&t->wait, ORDER_RELAXED);
-	uint64_t armed = wait_word(sequence, WAIT_ARMED);
-	uint64_t hard = wait_word(sequence, WAIT_ARMED_HARD);
-	enum wait_state blocked = word == hard ? WAIT_BLOCKED_HARD : WAIT_BLOCKED;
+	uint64_t hard = word & WAIT_HARD;
 
-	if (deadline != CLOCK_NEVER && word == armed) {
+	if (deadline != CLOCK_NEVER && !hard) {
 		t->timer.fire = deadline_fire;
 		t->timer.arg = t;
 		t->timer_armed = true;
 		rt_timer_arm(&t->timer, deadline);
 	}
 	t->wait_since = c->looked_at;
-	/* From here on a waker may put the thread on the stack of its own core; the core takes it
-	 * from there only after this function has switched away, since it is this core. */
-	if ((word == armed || word == hard) &&
-	    atomic_u64_cas(&t->wait, &word, wait_word(sequence, blocked), ORDER_SEQ_CST) &&
-	    !cancel_late(t, sequence, blocked))
+	/* Once watched the thread may be found woken, but only by its core's dispatcher, which is
+	 * this kernel thread: not before the switch. */
+	if ((word & WAIT_STATE_MASK) == WAIT_ARMED &&
+	    atomic_u64_cas(&t->wait, &word, wait_word(sequence, WAIT_WATCHED | hard),
+			   ORDER_SEQ_CST) &&
+	    (hard || !cancel_late(t, sequence))) {
+		core_watch(c, t);
 		core_suspend(c, t);
+	}
 	if (t->timer_armed) {
 		t->timer_armed = false;
 		rt_timer_disarm(&t->timer);
@@ -215,7 +230,7 @@ struct status rt_cancel(struct rt_id id)
 		/* the life is read after the word: if it is still this thread's, so is the wait */
 		if (atomic_u64_load(&t->life, ORDER_SEQ_CST) >> 32 != generation)
 			return OK;
-		if (!may_end((enum wait_state)(word & WAIT_STATE_MASK), WAIT_CANCELLED))
+		if (!may_end(word, WAIT_CANCELLED))
 			return OK;
 		if (wait_end(t, word >> WAIT_STATE_BITS, WAIT_CANCELLED))
 			return OK;
