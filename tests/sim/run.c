@@ -1,5 +1,7 @@
 /*
- * run SCENARIO [--seed N] [--seeds FROM..TO] [--verbose]: runs a scenario under seeds, each twice.
+ * run SCENARIO [--seed N] [--seeds FROM..TO] [--find VERDICT] [--verbose]: runs a scenario under
+ * seeds, each twice. --find is for programs with a mistake planted in the code under test: some seed
+ * must end with that verdict.
  *
  * Each run is a process of its own, forked from this one: it starts from the same untouched globals
  * every time, a finding or a crash leaves nothing behind, and both runs of a seed must give the same
@@ -29,8 +31,9 @@ static const struct suite {
 struct options {
 	const struct scenario *scenario;
 	uint64_t from;
-	uint64_t to; /* inclusive */
-	bool kept;   /* run the kept seeds first */
+	uint64_t to;    /* inclusive */
+	uint32_t finds; /* 0: no seed may find anything; else one must end so: 1 << verdict */
+	bool kept;      /* run the kept seeds first, and all of the scenario's */
 	bool verbose;
 };
 
@@ -148,7 +151,7 @@ static enum outcome seed_judge(const struct options *o, uint64_t seed, struct si
 	}
 	if (shared->verdict == SIM_OK)
 		return OUTCOME_GO_ON;
-	if (sc->planted && (sc->finds & 1u << shared->verdict)) {
+	if (o->finds & 1u << shared->verdict) {
 		printf("%s: found as it must be, by seed %" PRIu64 ": %s: %s\n", sc->name, seed,
 		       sim_verdict_name(shared->verdict), shared->text);
 		return OUTCOME_FOUND;
@@ -206,7 +209,7 @@ static int scenario_run(const struct options *o)
 		outcome = kept_run(o, shared, &t);
 	for (uint64_t seed = o->from; outcome == OUTCOME_GO_ON && seed <= o->to; seed++)
 		outcome = seed_judge(o, seed, shared, &t);
-	if (outcome == OUTCOME_GO_ON && o->scenario->planted && o->kept) {
+	if (outcome == OUTCOME_GO_ON && o->finds && o->kept) {
 		printf("%s: not found: the simulator has become blind to this mistake\n",
 		       o->scenario->name);
 		outcome = OUTCOME_FAILED;
@@ -225,7 +228,8 @@ static int scenario_run(const struct options *o)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: run SCENARIO [--seed N] [--seeds FROM..TO] [--verbose]\n"
+	fprintf(stderr, "usage: run SCENARIO [--seed N] [--seeds FROM..TO] [--find VERDICT] "
+			"[--verbose]\n"
 			"       run --list\n"
 			"scenarios:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(suites); i++) {
@@ -266,6 +270,17 @@ static bool seeds_parse(const char *text, struct options *o)
 	return *end == '\0' && o->to >= o->from;
 }
 
+static bool verdict_parse(const char *text, uint32_t *ret_finds)
+{
+	for (uint32_t v = SIM_OK + 1; v <= SIM_CRASH; v++) {
+		if (strcmp(text, sim_verdict_name((enum sim_verdict)v)) != 0)
+			continue;
+		*ret_finds = 1u << v;
+		return true;
+	}
+	return false;
+}
+
 static bool options_parse(int argc, char **argv, struct options *o)
 {
 	o->scenario = argc > 1 ? scenario_find(argv[1]) : NULL;
@@ -274,10 +289,14 @@ static bool options_parse(int argc, char **argv, struct options *o)
 	o->from = 1;
 	o->to = o->scenario->seeds;
 	o->kept = true;
+	o->finds = o->scenario->finds;
 	for (int i = 2; i < argc; i++) {
 		bool seeds = strcmp(argv[i], "--seed") == 0 || strcmp(argv[i], "--seeds") == 0;
 
 		if (seeds && i + 1 < argc && seeds_parse(argv[i + 1], o))
+			i++;
+		else if (strcmp(argv[i], "--find") == 0 && i + 1 < argc &&
+			 verdict_parse(argv[i + 1], &o->finds))
 			i++;
 		else if (strcmp(argv[i], "--verbose") == 0)
 			o->verbose = true;

@@ -49,6 +49,14 @@ static struct world {
 	struct atomic_u32 sent[ITEMS];
 	struct atomic_u32 received[ITEMS];
 
+	/* tokens that go around: who waits without a deadline gets one in the end */
+	struct rt_mutex token_mutex;
+	struct rt_cond token_there;
+	uint64_t tokens;
+	struct rt_sem token_sem;
+	struct rt_channel token_channel;
+	void *token_slots[1];
+
 	struct rt_group group;
 	struct atomic_u32 detached_ran;
 	struct atomic_u32 detached_made;
@@ -423,12 +431,107 @@ static void op_yield(struct world *w)
 	rt_yield();
 }
 
+/* ---- tokens ------------------------------------------------------------------------------------ */
+
+/*
+ * Of each kind of object: one side gives a token and the other waits for one without a deadline, while
+ * third parties wait with one, and put back what they get. A wake-up that goes to somebody whose
+ * wait has just timed out must go on to the next, or somebody waits for ever.
+ */
+static void monitor_give(void *arg)
+{
+	struct world *w = arg;
+
+	rt_mutex_lock(&w->token_mutex);
+	SHARED_WRITE(&w->tokens, sizeof(w->tokens));
+	w->tokens++;
+	rt_mutex_unlock(&w->token_mutex);
+	rt_cond_notify(&w->token_there);
+}
+
+static bool monitor_take(struct world *w, uint64_t deadline)
+{
+	bool taken = false;
+	struct status s = OK;
+
+	rt_mutex_lock(&w->token_mutex);
+	while (w->tokens == 0 && status_ok(s))
+		s = rt_cond_wait(&w->token_there, &w->token_mutex, deadline);
+	/* not looked at again after a time-out: the notification must have gone to somebody else */
+	if (status_ok(s)) {
+		SHARED_WRITE(&w->tokens, sizeof(w->tokens));
+		w->tokens--;
+		taken = true;
+	}
+	rt_mutex_unlock(&w->token_mutex);
+	return taken;
+}
+
+static void sem_give(void *arg)
+{
+	struct world *w = arg;
+
+	rt_sem_post(&w->token_sem);
+}
+
+static bool sem_take(struct world *w, uint64_t deadline)
+{
+	return status_ok(rt_sem_wait(&w->token_sem, deadline));
+}
+
+static void channel_give(void *arg)
+{
+	struct world *w = arg;
+
+	check_ok(rt_channel_send(&w->token_channel, w, CLOCK_NEVER), "token sent");
+}
+
+static bool channel_take(struct world *w, uint64_t deadline)
+{
+	void *p = NULL;
+
+	if (!status_ok(rt_channel_receive(&w->token_channel, &p, deadline)))
+		return false;
+	sim_check(p == w, "received another token than was sent");
+	return true;
+}
+
+static void token_pass(struct world *w, void (*give)(void *),
+		       bool (*take)(struct world *, uint64_t deadline))
+{
+	if (sim_random(2)) {
+		struct rt_id id = spawn("giver", give, w);
+
+		sim_check(take(w, CLOCK_NEVER), "a wait without end ended");
+		check_ok(rt_join(id), "join of a giver");
+	} else if (take(w, soon())) {
+		give(w);
+	}
+}
+
+static void op_monitor(struct world *w)
+{
+	token_pass(w, monitor_give, monitor_take);
+}
+
+static void op_token_sem(struct world *w)
+{
+	token_pass(w, sem_give, sem_take);
+}
+
+static void op_token_channel(struct world *w)
+{
+	token_pass(w, channel_give, channel_take);
+}
+
 /* ---- the stress --------------------------------------------------------------------------------- */
 
 static void (*const ops[])(struct world *) = {
-	op_mutex,  op_mutex,    op_put,   op_get,      op_put,     op_get,     op_read,
-	op_write,  op_sem,      op_send,  op_send,     op_receive, op_receive, op_join,
-	op_cancel, op_detached, op_sleep, op_deadline, op_offload, op_wake,    op_yield,
+	op_mutex,         op_mutex,   op_put,     op_get,       op_put,       op_get,
+	op_read,          op_write,   op_sem,     op_send,      op_send,      op_receive,
+	op_receive,       op_join,    op_cancel,  op_detached,  op_sleep,     op_deadline,
+	op_offload,       op_monitor, op_monitor, op_token_sem, op_token_sem, op_token_channel,
+	op_token_channel, op_wake,    op_yield,
 };
 
 static void worker_main(void *arg)
@@ -519,6 +622,7 @@ static void threads_body(void *arg)
 	memset(w, 0, sizeof(*w));
 	w->sem = RT_SEM(SEM_UNITS);
 	w->channel = RT_CHANNEL(w->channel_slots);
+	w->token_channel = RT_CHANNEL(w->token_slots);
 	check_ok(rt_start(&config, &w->rt), "start");
 	if (with_foreign)
 		check_ok(kthread_start(&foreign), "foreign");
