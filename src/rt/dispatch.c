@@ -13,10 +13,18 @@
 #define COUNTDOWN_MOST 256
 #define LOOK_WANTED_NS 3000
 
-/* Spinning without finding work: the first rounds are spent without a pause, for latency. */
+/* The most that a core spins without finding work. */
 #define SPIN_SHARED_NS    (50 * NS_PER_US)
 #define SPIN_DEDICATED_NS (200 * NS_PER_US)
 #define SPIN_LEAST_NS     (2 * NS_PER_US)
+
+/*
+ * An idle core looks around every so many rounds of polling, and pauses every so many: with a pause
+ * in each, what arrives waits for its end; with none, the polling takes the cache line away from
+ * the waker while it still writes. (Measured: 250, 180 and 205 ns for a remote creation.)
+ */
+#define IDLE_LOOK_ROUNDS  64
+#define IDLE_PAUSE_ROUNDS 2
 
 /* Publishing the load costs the creators of threads a cache miss, so it waits for a few changes. */
 #define LOAD_SLACK 8
@@ -431,21 +439,22 @@ static void idle(struct rt_core *c)
 			watched_accept(c);
 			continue;
 		}
-		if (round % 16 != 0) {
-			cpu_relax();
+		if (round % IDLE_LOOK_ROUNDS != 0) {
+			if (round % IDLE_PAUSE_ROUNDS == 0)
+				cpu_relax();
 			continue;
 		}
 		if (look_around(c) > 0 || c->ready.first) { /* woken threads are no events */
 			c->idle_since = c->looked_at;
 			continue;
 		}
-		if (round == 16)
+		if (round == IDLE_LOOK_ROUNDS)
 			load_publish(c);
 		if (c->rt->config.mode != RT_EXCLUSIVE &&
 		    c->looked_at - c->idle_since >= c->spin_cycles)
 			core_park(c);
 	}
-	/* what has passed since the last look counts as busy: at most 16 rounds too much */
+	/* what has passed since the last look counts as busy: a microsecond at most */
 	c->idle_since = 0;
 }
 
