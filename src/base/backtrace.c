@@ -2,10 +2,12 @@
 
 #include "base/line.h"
 #include "base/os.h"
+#include "base/symbol.h"
 
 #include <dlfcn.h>
 #include <string.h>
 #include <ucontext.h>
+#include <unwind.h>
 
 /* Frames are at most this far apart; a larger step is a broken chain. */
 #define FRAME_BYTES_MAX (16ul << 20)
@@ -39,7 +41,7 @@ static size_t first_frames(struct backtrace_at at, uintptr_t *frames, size_t max
 #if defined(__x86_64__)
 	if (at.pc && count < max && !os_memory_peek(&code, (const void *)at.pc, 1) &&
 	    os_memory_peek(&caller, (const void *)at.sp, sizeof(caller)))
-		frames[count++] = caller;
+		frames[count++] = caller - 1;
 #else
 	(void)caller;
 	(void)code;
@@ -58,7 +60,7 @@ size_t backtrace_walk(struct backtrace_at at, uintptr_t *frames, size_t max)
 
 		if (!os_memory_peek(record, (const void *)frame, sizeof(record)) || record[1] == 0)
 			break;
-		frames[count++] = record[1];
+		frames[count++] = record[1] - 1;
 		if (record[0] <= frame || record[0] - frame > FRAME_BYTES_MAX)
 			break;
 		frame = record[0];
@@ -66,30 +68,65 @@ size_t backtrace_walk(struct backtrace_at at, uintptr_t *frames, size_t max)
 	return count;
 }
 
+struct unwinding {
+	uintptr_t from;
+	uintptr_t *frames;
+	size_t count;
+	size_t max;
+	bool begun;
+};
+
+static _Unwind_Reason_Code unwind_step(struct _Unwind_Context *context, void *arg)
+{
+	struct unwinding *u = arg;
+	int before_instruction = 0;
+	uintptr_t pc = _Unwind_GetIPInfo(context, &before_instruction);
+
+	u->begun |= pc == u->from;
+	if (u->count == u->max || pc == 0)
+		return _URC_END_OF_STACK;
+	if (u->begun)
+		u->frames[u->count++] = before_instruction ? pc : pc - 1;
+	return _URC_NO_REASON;
+}
+
+size_t backtrace_unwind(uintptr_t pc, uintptr_t *frames, size_t max)
+{
+	struct unwinding u = {.from = pc, .frames = frames, .max = max};
+
+	_Unwind_Backtrace(unwind_step, &u);
+	return u.count;
+}
+
+bool backtrace_is_ours(uintptr_t pc)
+{
+	Dl_info here, there;
+
+	return dladdr((const void *)(uintptr_t)backtrace_is_ours, &here) &&
+	       dladdr((const void *)pc, &there) && here.dli_fbase == there.dli_fbase;
+}
+
 static void write_frame(struct line *l, size_t number, uintptr_t pc)
 {
-	Dl_info info;
+	struct symbol symbol;
 
 	line_text(l, "  #");
 	line_u64(l, number);
 	line_char(l, ' ');
 	line_address(l, (const void *)pc);
-	/* a return address may lie behind the end of a function that does not return */
-	if (!dladdr((const void *)(number ? pc - 1 : pc), &info) || !info.dli_fname) {
+	if (!symbol_find(pc, &symbol)) {
 		line_text(l, " ?\n");
 		return;
 	}
-	line_char(l, ' ');
-	line_text(l, info.dli_fname);
-	line_text(l, "+0x");
-	line_hex(l, pc - (uintptr_t)info.dli_fbase);
-	if (info.dli_sname) {
-		line_text(l, " ");
-		line_text(l, info.dli_sname);
-		line_text(l, "+0x");
-		line_hex(l, pc - (uintptr_t)info.dli_saddr);
+	if (symbol.function) {
+		line_char(l, ' ');
+		line_text(l, symbol.function);
 	}
-	line_char(l, '\n');
+	line_text(l, " (");
+	line_text(l, symbol.module);
+	line_text(l, "+0x");
+	line_hex(l, symbol.address);
+	line_text(l, ")\n");
 }
 
 void backtrace_write(int fd, const uintptr_t *frames, size_t count)

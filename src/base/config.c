@@ -175,10 +175,8 @@ struct status config_apply_defaults(struct config *c)
 		line_init(&l, text, sizeof(text));
 		if (s->compute)
 			s->compute(&l);
-		else if (s->initial)
-			line_text(&l, s->initial);
-		else if (s->type == CONFIG_BOOL)
-			line_text(&l, "off");
+		else
+			line_text(&l, config_initial(s));
 		TRY(config_apply(c, i, l.text, l.used, CONFIG_SOURCE_DEFAULT, "default"));
 	}
 	return OK;

@@ -55,8 +55,8 @@ struct config_endpoint {
 struct config_setting {
 	const char *name; /* lower case with dashes */
 	enum config_type type;
-	size_t offset;                   /* of the value in the caller's struct */
-	const char *initial;             /* the default, as text; "" if neither is given */
+	size_t offset;       /* of the value in the caller's struct */
+	const char *initial; /* the default, as text; NULL: nothing, off, 0, the first choice */
 	void (*compute)(struct line *l); /* or appends it, found out at the start */
 	const char *about;               /* what compute() gives, in words for the documentation */
 	uint64_t min, max;               /* of a number, or of a text's length; max 0: no bound */

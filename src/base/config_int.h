@@ -57,6 +57,9 @@ struct status config_fail_unknown(const struct config_schema *schema, const char
 /* Checks `text` and stores its value at `to`, borrowing the text. Says nothing of the place. */
 struct status config_value_parse(const struct config_setting *s, char *text, void *to);
 
+/* The default of a setting without compute(): its own, or "off", "0", the first choice, "". */
+const char *config_initial(const struct config_setting *s);
+
 /* Frees what the value owns. */
 void config_value_free(const struct config_setting *s, void *value);
 

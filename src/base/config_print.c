@@ -36,9 +36,7 @@ static const char *default_of(const struct config_setting *s)
 {
 	if (s->compute)
 		return s->about ? s->about : "found out at the start";
-	if (s->initial && s->initial[0])
-		return s->initial;
-	return s->type == CONFIG_BOOL ? "off" : "none";
+	return config_initial(s)[0] ? config_initial(s) : "none";
 }
 
 /* A value as the file wants it: quoted where it would be read differently otherwise. */

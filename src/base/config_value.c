@@ -179,6 +179,24 @@ struct status config_value_parse(const struct config_setting *s, char *text, voi
 	return parse(s, text, to);
 }
 
+const char *config_initial(const struct config_setting *s)
+{
+	if (s->initial)
+		return s->initial;
+	switch (s->type) {
+	case CONFIG_BOOL:
+	case CONFIG_ENDPOINT: return "off";
+	case CONFIG_INT:
+	case CONFIG_SIZE:
+	case CONFIG_DURATION: return "0";
+	case CONFIG_ENUM: return s->choices[0];
+	case CONFIG_STRING:
+	case CONFIG_SECRET:
+	case CONFIG_LIST: break;
+	}
+	return "";
+}
+
 void config_value_free(const struct config_setting *s, void *value)
 {
 	if (s->type == CONFIG_LIST) {

@@ -124,6 +124,18 @@ static void write_backtrace(void)
 	backtrace_write(REPORT_FD, frames, backtrace_walk(report.crash.at, frames, FRAMES_MAX));
 }
 
+/* A crash in a library: frame pointers do not lead out of it, but the unwinder's tables may. */
+static void write_unwound(void)
+{
+	uintptr_t frames[FRAMES_MAX];
+	uintptr_t pc = report.crash.at.pc;
+
+	if (pc == 0 || backtrace_is_ours(pc))
+		return;
+	put("the same by the unwinder's tables:\n");
+	backtrace_write(REPORT_FD, frames, backtrace_unwind(pc, frames, FRAMES_MAX));
+}
+
 static void run_hooks(void)
 {
 	while (report.hook < CRASH_HOOKS_MAX) {
@@ -143,8 +155,9 @@ static void write_trace(void)
 /* Goes on with the part after the one that crashed, if one did: `report.part` counts up first. */
 static void write_parts(void)
 {
-	static void (*const parts[])(void) = {write_headline,  write_who, write_last_failure,
-					      write_backtrace, run_hooks, write_trace};
+	static void (*const parts[])(void) = {write_headline,  write_who,     write_last_failure,
+					      write_backtrace, write_unwound, run_hooks,
+					      write_trace};
 
 	while (report.part < ARRAY_SIZE(parts))
 		parts[report.part++]();

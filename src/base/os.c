@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -614,6 +615,17 @@ struct status os_memfd_seal(int fd)
 	if (!error)
 		error = error_of(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
 	return error ? fail_errno(error, "memory file: cannot be sealed") : OK;
+}
+
+struct status os_file_bytes(int fd, uint64_t *ret_bytes)
+{
+	struct stat stat;
+	int error = error_of(fstat(fd, &stat));
+
+	if (error)
+		return fail_errno(error, "file: its size cannot be read");
+	*ret_bytes = (uint64_t)stat.st_size;
+	return OK;
 }
 
 struct status os_file_resize(int fd, uint64_t bytes)

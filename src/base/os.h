@@ -158,6 +158,9 @@ struct status os_memfd(const char *name, size_t page_bytes, uint64_t bytes, int 
 /* The size of a memfd never changes again, and no further seals can be set. */
 struct status os_memfd_seal(int fd);
 
+/* A file's size. */
+struct status os_file_bytes(int fd, uint64_t *ret_bytes);
+
 /* Changes a file's size. */
 struct status os_file_resize(int fd, uint64_t bytes);
 

@@ -52,20 +52,15 @@
 			assert_true(strlen(diag_text()) > 0);                                      \
 	} while (0)
 
-/* The text must contain the part. */
-#define assert_contains(text, part)                                                                \
-	do {                                                                                       \
-		const char *unit_text_ = (text);                                                   \
-		const char *unit_part_ = (part);                                                   \
-		if (!strstr(unit_text_, unit_part_))                                               \
-			fail_msg("\"%s\" is not in:\n%s", unit_part_, unit_text_);                 \
-	} while (0)
+static inline void unit_contains(const char *text, const char *part, bool wanted, const char *file,
+				 int line)
+{
+	if (text && (strstr(text, part) != NULL) == wanted)
+		return;
+	print_error("\"%s\" is %s:\n%s\n", part, wanted ? "not in" : "in", text ? text : "(null)");
+	_fail(file, line);
+}
 
-/* The text must not contain the part. */
-#define assert_lacks(text, part)                                                                   \
-	do {                                                                                       \
-		const char *unit_text_ = (text);                                                   \
-		const char *unit_part_ = (part);                                                   \
-		if (strstr(unit_text_, unit_part_))                                                \
-			fail_msg("\"%s\" is in:\n%s", unit_part_, unit_text_);                     \
-	} while (0)
+/* The text must contain the part; it must not contain it. */
+#define assert_contains(text, part) unit_contains((text), (part), true, __FILE__, __LINE__)
+#define assert_lacks(text, part)    unit_contains((text), (part), false, __FILE__, __LINE__)
