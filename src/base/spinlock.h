@@ -6,6 +6,11 @@
 
 #include "base/atomic.h"
 
+#include <sched.h>
+
+/* Looks at a held lock, some 7 us of them, before the processor is left to somebody else. */
+#define SPINLOCK_LOOKS 256
+
 struct spinlock {
 	struct atomic_u32 held;
 };
@@ -14,9 +19,15 @@ struct spinlock {
 static ALWAYS_INLINE void spinlock_lock(struct spinlock *l)
 {
 	while (unlikely(atomic_u32_exchange(&l->held, 1, ORDER_ACQUIRE) != 0)) {
+		unsigned looks = 0;
+
 		/* wait on a shared copy of the line, not by writing to it */
-		while (atomic_u32_load(&l->held, ORDER_RELAXED) != 0)
+		while (atomic_u32_load(&l->held, ORDER_RELAXED) != 0) {
 			cpu_relax();
+			/* the holder's kernel thread lost its processor, perhaps to this one */
+			if (!TARN_SIM && ++looks % SPINLOCK_LOOKS == 0)
+				sched_yield();
+		}
 	}
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/diag.h"
+#include "base/machine.h"
 #include "base/os.h"
 #include "base/trace.h"
 #include "mem/pages.h"
@@ -63,6 +64,17 @@ static size_t piece_chunks(const struct mem_part *part, size_t first)
 	return chunk_in_group(part, &part->chunks[first]) ? GROUP_CHUNKS : 1;
 }
 
+/* Says that a piece has memory or has none. pieces_lock is held. */
+static void piece_mark(struct mem_part *part, size_t first, size_t count, bool touched)
+{
+	spinlock_lock(&part->lock);
+	for (size_t i = 0; i < count; i++)
+		part->chunks[first + i].touched = touched;
+	part->chunks_touched = touched ? part->chunks_touched + count
+				       : part->chunks_touched - count;
+	spinlock_unlock(&part->lock);
+}
+
 /*
  * Tells all subscribers of a piece that comes and marks it as touched. pieces_lock is taken in
  * here, so that whoever subscribes meanwhile hears of the piece either from us or from the replay.
@@ -84,11 +96,7 @@ static struct status piece_add(struct mem_part *part, size_t first, size_t count
 			break;
 	}
 	if (status_ok(status)) {
-		spinlock_lock(&part->lock);
-		for (size_t i = 0; i < count; i++)
-			part->chunks[first + i].touched = true;
-		part->chunks_touched += count;
-		spinlock_unlock(&part->lock);
+		piece_mark(part, first, count, true);
 	} else {
 		for (l = l->prev; l != &arena.subscribers; l = l->prev) {
 			struct subscriber *s = CONTAINER_OF(l, struct subscriber, link);
@@ -116,11 +124,7 @@ static bool piece_remove(struct mem_part *part, size_t first, size_t count)
 			agreed = s->callbacks->on_remove(s->ctx, &piece);
 	}
 	if (agreed) {
-		spinlock_lock(&part->lock);
-		for (size_t i = 0; i < count; i++)
-			part->chunks[first + i].touched = false;
-		part->chunks_touched -= count;
-		spinlock_unlock(&part->lock);
+		piece_mark(part, first, count, false);
 	} else {
 		/* l stands behind the one that refused */
 		for (l = l->prev->prev; l != &arena.subscribers; l = l->prev) {
@@ -135,59 +139,83 @@ static bool piece_remove(struct mem_part *part, size_t first, size_t count)
 	return agreed;
 }
 
-/* on_remove() for each piece of the kind that lies before (part, chunk). pieces_lock is held. */
-static void pieces_withdraw(struct subscriber *s, uint32_t part_end, size_t chunk_end)
+/* Takes a piece back that was just told of, because another could not be had. */
+static void piece_withdraw(struct mem_part *part, size_t first, size_t count)
 {
-	for (uint32_t p = 0; p <= part_end && p < arena.part_count; p++) {
-		struct mem_part *part = &arena.part[p];
-		size_t end = p == part_end ? chunk_end : part->chunk_count;
+	struct mem_piece piece = piece_of(part, first, count);
 
-		if (part->kind != s->kind)
-			continue;
-		for (size_t i = 0; i < end;) {
-			if (!part->chunks[i].touched) {
-				i += 1;
-				if (i >= part->fresh)
-					break;
-				continue;
-			}
-			size_t count = piece_chunks(part, i);
-			struct mem_piece piece = piece_of(part, i, count);
+	pthread_mutex_lock(&arena.pieces_lock);
+	list_for_each (l, &arena.subscribers) {
+		struct subscriber *s = CONTAINER_OF(l, struct subscriber, link);
 
+		if (s->kind == part->kind)
 			s->callbacks->on_remove(s->ctx, &piece);
-			i += count;
-		}
 	}
+	piece_mark(part, first, count, false);
+	pthread_mutex_unlock(&arena.pieces_lock);
 }
 
-/* on_add() for each piece of the kind. pieces_lock is held: no chunk comes or goes. */
-static struct status pieces_replay(struct subscriber *s)
+/* The end of the chunks that were ever touched. */
+static size_t part_fresh(struct mem_part *part)
 {
-	for (uint32_t p = 0; p < arena.part_count; p++) {
+	spinlock_lock(&part->lock);
+	size_t fresh = part->fresh;
+	spinlock_unlock(&part->lock);
+	return fresh;
+}
+
+/*
+ * Calls on_add() (`add`) or on_remove() for each piece of the kind in parts [0, part_end), and in
+ * part `part_end` for those before `chunk_end`. Stops at the first that on_add() refuses, and says
+ * where. pieces_lock is held: no piece comes or goes.
+ */
+static struct status pieces_tell(struct subscriber *s, bool add, uint32_t *part_end,
+				 size_t *chunk_end)
+{
+	for (uint32_t p = 0; p <= *part_end && p < arena.part_count; p++) {
 		struct mem_part *part = &arena.part[p];
+		size_t fresh = part_fresh(part);
+		size_t end = p < *part_end || *chunk_end > fresh ? fresh : *chunk_end;
 
-		if (part->kind != s->kind)
-			continue;
-		spinlock_lock(&part->lock);
-		size_t end = part->fresh;
-		spinlock_unlock(&part->lock);
-		for (size_t i = 0; i < end;) {
-			if (!part->chunks[i].touched) {
-				i += 1;
-				continue;
-			}
-			size_t count = piece_chunks(part, i);
+		for (size_t i = 0; i < end && part->kind == s->kind;) {
+			size_t count = part->chunks[i].touched ? piece_chunks(part, i) : 1;
 			struct mem_piece piece = piece_of(part, i, count);
-			struct status status = s->callbacks->on_add(s->ctx, &piece);
+			struct status status = OK;
 
+			if (part->chunks[i].touched && add)
+				status = s->callbacks->on_add(s->ctx, &piece);
+			else if (part->chunks[i].touched)
+				s->callbacks->on_remove(s->ctx, &piece);
 			if (!status_ok(status)) {
-				pieces_withdraw(s, p, i);
+				*part_end = p;
+				*chunk_end = i;
 				return status;
 			}
 			i += count;
 		}
 	}
 	return OK;
+}
+
+/* on_remove() for each piece of the kind. pieces_lock is held. */
+static void pieces_withdraw(struct subscriber *s)
+{
+	uint32_t part_end = arena.part_count;
+	size_t chunk_end = 0;
+
+	status_ignore(pieces_tell(s, false, &part_end, &chunk_end)); /* removing cannot fail */
+}
+
+/* on_add() for each piece of the kind; all or none. pieces_lock is held. */
+static struct status pieces_replay(struct subscriber *s)
+{
+	uint32_t part_end = arena.part_count;
+	size_t chunk_end = 0;
+	struct status status = pieces_tell(s, true, &part_end, &chunk_end);
+
+	if (!status_ok(status))
+		status_ignore(pieces_tell(s, false, &part_end, &chunk_end));
+	return status;
 }
 
 static struct list subscriber_free;
@@ -245,7 +273,7 @@ void mem_unsubscribe(enum mem_kind kind, struct mem_subscription *callbacks, voi
 	struct subscriber *s = subscriber_find(kind, callbacks, ctx);
 	ASSERT(s);
 	list_remove(&s->link);
-	pieces_withdraw(s, arena.part_count, 0);
+	pieces_withdraw(s);
 	list_append(&subscriber_free, &s->link);
 	if (!callbacks->tolerates_purge)
 		atomic_u32_add(&arena.subscriber_count[kind], (uint32_t)-1, ORDER_SEQ_CST);
@@ -328,7 +356,7 @@ static struct status chunks_commit(struct mem_part *part, size_t first, size_t c
 		if (status_ok(status))
 			continue;
 		for (size_t j = 0; j < i; j++)
-			piece_remove(part, first + j, 1);
+			piece_withdraw(part, first + j, 1);
 		chunks_empty(part, first, count, second);
 		return status;
 	}
@@ -473,13 +501,30 @@ bool arena_purge_pages(struct mem_part *part, char *at, size_t bytes)
 
 /* ---- start ---- */
 
+static bool thp_usable(void)
+{
+	return machine_thp("") >= MACHINE_THP_MADVISE;
+}
+
+/* Pages of that size in the system's pool that nobody has or was promised. */
+static uint64_t huge_free(uint64_t page_bytes)
+{
+	struct machine_pool pools[MACHINE_POOLS_MAX];
+	size_t count = machine_pools("", pools);
+
+	for (size_t i = 0; i < count; i++)
+		if (pools[i].page_bytes == page_bytes)
+			return pools[i].free;
+	return 0;
+}
+
 static enum mem_backing backing_best(enum mem_kind kind, uint64_t limit)
 {
-	if (limit >= 2 * BYTES_1G && pages_huge_free(BYTES_1G) > 0)
+	if (limit >= 2 * BYTES_1G && huge_free(BYTES_1G) > 0)
 		return MEM_BACKING_HUGE_1G;
-	if (pages_huge_free(CHUNK_BYTES) > 0)
+	if (huge_free(CHUNK_BYTES) > 0)
 		return MEM_BACKING_HUGE_2M;
-	if (kind == MEM_PRIVATE && pages_thp_usable())
+	if (kind == MEM_PRIVATE && thp_usable())
 		return MEM_BACKING_THP;
 	return MEM_BACKING_4K;
 }
@@ -495,16 +540,16 @@ static struct status backing_choose(struct mem_part *part)
 		return fail(STATUS_INVALID,
 			    "shareable memory cannot have transparent huge pages: reserve some or "
 			    "take 4 KiB pages");
-	if (forced == MEM_BACKING_THP && !pages_thp_usable())
+	if (forced == MEM_BACKING_THP && !thp_usable())
 		return fail(STATUS_UNSUPPORTED, "transparent huge pages are off: echo madvise > "
 						"/sys/kernel/mm/transparent_hugepage/enabled");
-	if ((forced == MEM_BACKING_HUGE_1G && !pages_huge_free(BYTES_1G)) ||
-	    (forced == MEM_BACKING_HUGE_2M && !pages_huge_free(CHUNK_BYTES)))
+	if ((forced == MEM_BACKING_HUGE_1G && !huge_free(BYTES_1G)) ||
+	    (forced == MEM_BACKING_HUGE_2M && !huge_free(CHUNK_BYTES)))
 		return fail(STATUS_UNSUPPORTED, "no huge pages of %s are reserved",
 			    forced == MEM_BACKING_HUGE_1G ? "1 GiB" : "2 MiB (see --hugepages)");
 	if (part->backing <= MEM_BACKING_HUGE_2M)
-		part->second = part->kind == MEM_PRIVATE && pages_thp_usable() ? MEM_BACKING_THP
-									       : MEM_BACKING_4K;
+		part->second = part->kind == MEM_PRIVATE && thp_usable() ? MEM_BACKING_THP
+									 : MEM_BACKING_4K;
 	return OK;
 }
 
@@ -514,7 +559,7 @@ static struct status part_map(struct mem_part *part)
 	size_t bytes = part->chunk_count << CHUNK_SHIFT;
 
 	if (arena.node_count > 1)
-		pages_prefer_node(part->base, bytes, part->node);
+		pages_prefer_node(part->base, bytes, arena.node_id[part->node]);
 	if (part->backing <= MEM_BACKING_HUGE_2M || part->kind == MEM_SHAREABLE) {
 		size_t page = part->backing == MEM_BACKING_HUGE_1G   ? BYTES_1G
 			      : part->backing == MEM_BACKING_HUGE_2M ? CHUNK_BYTES
@@ -524,7 +569,7 @@ static struct status part_map(struct mem_part *part)
 			     bytes, &part->fd));
 		TRY(pages_map_file(part->fd, 0, part->base, bytes));
 		if (arena.node_count > 1)
-			pages_prefer_node(part->base, bytes, part->node);
+			pages_prefer_node(part->base, bytes, arena.node_id[part->node]);
 	}
 	return OK;
 }
@@ -609,7 +654,7 @@ static struct status reserve(uint64_t limit)
 static struct status config_check(struct mem_config *config)
 {
 	if (config->limit_bytes == 0)
-		config->limit_bytes = pages_machine_bytes() / 4;
+		config->limit_bytes = machine_memory_limit("") / 4;
 	if (config->limit_bytes < 2 * CHUNK_BYTES || config->limit_bytes > (uint64_t)1 << 46)
 		return fail(STATUS_INVALID,
 			    "memory limit of %llu bytes: must be from 4 MiB to 64 TiB",
@@ -621,14 +666,36 @@ static struct status config_check(struct mem_config *config)
 	return OK;
 }
 
+/* The machine's nodes; those past NODES_MAX share the memory of the first. */
+static void nodes_find(void)
+{
+	struct machine_node nodes[MACHINE_NODES_MAX];
+	size_t count = machine_nodes("", nodes);
+
+	arena.node_count = 0;
+	for (size_t i = 0; i < count && arena.node_count < NODES_MAX; i++)
+		arena.node_id[arena.node_count++] = nodes[i].id;
+}
+
+uint32_t arena_node_here(void)
+{
+	if (arena.node_count == 1)
+		return 0;
+
+	uint32_t id = pages_node_here();
+
+	for (uint32_t node = 0; node < arena.node_count; node++)
+		if (arena.node_id[node] == id)
+			return node;
+	return 0;
+}
+
 struct status arena_start(const struct mem_config *config)
 {
 	arena.config = *config;
 	TRY(config_check(&arena.config));
 	arena.os_page_bytes = os_page_bytes();
-	arena.node_count = pages_node_count();
-	if (arena.node_count > NODES_MAX)
-		arena.node_count = NODES_MAX; /* cores of further nodes share those of the first */
+	nodes_find();
 	arena.part_count = arena.node_count * MEM_KINDS;
 	atomic_u64_store(&arena.resident, 0, ORDER_RELAXED);
 	list_init(&arena.subscribers);

@@ -99,6 +99,7 @@ struct arena {
 	size_t part_bytes;
 	uint32_t part_count;
 	uint32_t node_count;
+	uint32_t node_id[NODES_MAX]; /* as the kernel calls them */
 	size_t os_page_bytes;
 	struct mem_config config;
 	uint8_t *page_class; /* MEM_CLASS_… of each page */
@@ -121,6 +122,9 @@ struct status arena_start(const struct mem_config *config);
 
 /* Unmaps everything. */
 void arena_stop(void);
+
+/* The node (0 to node_count - 1) of the processor that runs the caller. */
+uint32_t arena_node_here(void);
 
 /* The part of a kind on a node that exists. */
 static inline struct mem_part *arena_part(enum mem_kind kind, uint32_t node)
@@ -156,7 +160,7 @@ struct status arena_limit_reached(void);
 /*
  * Gives memory to the chunks among [first, first + count) that have none. All are BUSY and the
  * caller's. [need, need_end) are those that must have it; others get it only along with a page of
- * 1 GiB. May enter the kernel for long and calls the subscribers. On failure nothing has changed.
+ * 1 GiB. May enter the kernel for long and calls the subscribers. On failure some may have it.
  */
 struct status arena_commit(struct mem_part *part, size_t first, size_t count, size_t need,
 			   size_t need_end);

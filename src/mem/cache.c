@@ -2,7 +2,6 @@
 
 #include "base/assert.h"
 #include "base/diag.h"
-#include "mem/pages.h"
 
 #include <string.h>
 
@@ -175,7 +174,7 @@ struct status mem_cache_attach(struct self *s)
 	if (!cache)
 		return fail(STATUS_NO_MEMORY, "no memory for another cache");
 	cache->more->owner = s;
-	cache->more->node = arena.node_count > 1 ? pages_node_here() % arena.node_count : 0;
+	cache->more->node = arena_node_here();
 	spinlock_lock(&caches.lock);
 	list_append(&caches.attached, &cache->more->link);
 	caches.count++;

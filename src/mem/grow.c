@@ -298,7 +298,8 @@ struct status grow_start(void)
 	atomic_u32_store(&grower.high, 0, ORDER_RELAXED);
 	atomic_u64_store(&grower.inline_count, 0, ORDER_RELAXED);
 	grower.running = false;
-	if (!arena.config.background)
+	/* under the simulator there are no threads but its own */
+	if (!arena.config.background || TARN_SIM)
 		return OK;
 	TRY(os_thread_start(grower_main, NULL, "tarn-mem", &grower.thread));
 	grower.running = true;

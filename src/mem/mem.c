@@ -2,12 +2,12 @@
 
 #include "base/assert.h"
 #include "base/diag.h"
+#include "base/machine.h"
 #include "mem/arena.h"
 #include "mem/cache.h"
 #include "mem/checked.h"
 #include "mem/dump.h"
 #include "mem/grow.h"
-#include "mem/pages.h"
 #include "mem/raw.h"
 
 #include <string.h>
@@ -225,5 +225,20 @@ const char *mem_backing_text(enum mem_backing backing)
 
 struct status mem_hugepages_reserve(uint64_t count)
 {
-	return pages_huge_reserve(CHUNK_BYTES, count);
+	uint64_t got = 0;
+	struct status status = machine_pool_grow("", CHUNK_BYTES, count, &got);
+
+	if (status_is(status, STATUS_DENIED))
+		return fail(
+			STATUS_DENIED,
+			"huge pages can be reserved by root only: sudo sysctl vm.nr_hugepages=%llu",
+			(unsigned long long)count);
+	TRY(status);
+	/* the kernel takes what it can find and calls that a success */
+	if (got < count)
+		return fail(STATUS_LIMIT,
+			    "%llu of %llu huge pages could be reserved: memory is too full or too "
+			    "scattered; reserve them soon after boot (vm.nr_hugepages)",
+			    (unsigned long long)got, (unsigned long long)count);
+	return OK;
 }

@@ -124,13 +124,13 @@ size_t mem_size(const void *p);
 struct mem_region {
 	int fd;
 	uint64_t offset;
-	uint64_t
-		bytes; /* from `p` to the end of its chunk or further, as far as the file goes on */
+	uint64_t bytes;
 };
 
 /*
- * Where `p`, inside an object of shareable memory, lies in its memory file. The region ends where
- * the object does. STATUS_INVALID if `p` is not in shareable memory.
+ * Where `p`, inside an object of shareable memory, lies in its memory file, and how many bytes from
+ * there on are of the same object and file: all the rest of the object, unless reserved huge pages
+ * ran out in the midst of it. STATUS_INVALID if `p` is not in shareable memory.
  */
 struct status mem_region_of(const void *p, struct mem_region *ret_region);
 

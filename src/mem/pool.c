@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#define TABLE_BYTES        ((size_t)1 << 30) /* address space for records; taken as used */
 #define SLAB_PAGES_MIN     4u
 #define SLAB_PAGES_MAX     16u
 #define MAGAZINE_BYTES_MAX (64u << 10)
@@ -22,7 +21,8 @@ static struct {
 	struct spinlock slab_lock;
 	uint32_t slab_fresh;
 	struct list slab_free; /* descriptors that were used before */
-	char *table;
+	char *table;           /* for magazines and caches; takes memory as it is used */
+	size_t table_bytes;
 	struct atomic_u64 table_used;
 } l2;
 
@@ -76,13 +76,15 @@ struct status pool_start(void)
 	void *at;
 
 	memset(&l2, 0, sizeof(l2));
-	l2.slab_limit = (arena.part_bytes * arena.node_count >> MEM_PAGE_SHIFT) / 2;
+	/* as many as the limit allows of the smallest: two pages each */
+	l2.slab_limit = (arena.config.limit_bytes >> MEM_PAGE_SHIFT) / 2;
 	if (l2.slab_limit > UINT32_MAX)
 		l2.slab_limit = UINT32_MAX;
+	l2.table_bytes = ((size_t)16 << 20) + arena.config.limit_bytes / 64;
 	TRY(os_map(l2.slab_limit * sizeof(struct slab), MEM_PAGE_BYTES, &at));
 	l2.slabs = at;
 
-	struct status status = os_map(TABLE_BYTES, MEM_PAGE_BYTES, &at);
+	struct status status = os_map(l2.table_bytes, MEM_PAGE_BYTES, &at);
 	if (!status_ok(status)) {
 		status_ignore(os_unmap(l2.slabs, l2.slab_limit * sizeof(struct slab)));
 		return status;
@@ -99,7 +101,7 @@ void pool_stop(void)
 {
 	/* what cannot be unmapped is address space that nobody uses any more */
 	status_ignore(os_unmap(l2.slabs, l2.slab_limit * sizeof(struct slab)));
-	status_ignore(os_unmap(l2.table, TABLE_BYTES));
+	status_ignore(os_unmap(l2.table, l2.table_bytes));
 }
 
 void *pool_table_alloc(size_t bytes)
@@ -107,7 +109,7 @@ void *pool_table_alloc(size_t bytes)
 	size_t rounded = (bytes + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
 	uint64_t at = atomic_u64_add(&l2.table_used, rounded, ORDER_RELAXED);
 
-	if (at + rounded > TABLE_BYTES) {
+	if (at + rounded > l2.table_bytes) {
 		atomic_u64_add(&l2.table_used, -(uint64_t)rounded, ORDER_RELAXED);
 		return NULL;
 	}

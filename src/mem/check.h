@@ -1,0 +1,10 @@
+/*
+ * The structure's own check: everything that mem believes about itself, compared. For tests.
+ */
+#pragma once
+
+/*
+ * NULL if all is well, otherwise the first thing that is not. The text is static. Nobody may allocate
+ * or free meanwhile; the grower must not run.
+ */
+const char *mem_check(void);
