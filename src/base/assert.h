@@ -23,5 +23,7 @@
 /* Ends the process with a crash report and a message that names the culprit. */
 #define PANIC(...) panic(__FILE__, __LINE__, __VA_ARGS__)
 
+/* What ASSERT() calls when its condition does not hold: reports and ends the process. */
 NORETURN COLD void assert_failed(const char *file, int line, const char *condition);
+/* What PANIC() calls: the same with a text as printf() has it. */
 NORETURN COLD void panic(const char *file, int line, const char *format, ...) PRINTF(3, 4);

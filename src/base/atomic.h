@@ -118,6 +118,7 @@ static ALWAYS_INLINE bool atomic_u32_cas(struct atomic_u32 *a, uint32_t *expecte
 #endif
 }
 
+/* The same. */
 static ALWAYS_INLINE bool atomic_u64_cas(struct atomic_u64 *a, uint64_t *expected, uint64_t desired,
 					 enum order order)
 {
@@ -129,6 +130,7 @@ static ALWAYS_INLINE bool atomic_u64_cas(struct atomic_u64 *a, uint64_t *expecte
 #endif
 }
 
+/* The same. */
 static ALWAYS_INLINE bool atomic_ptr_cas(struct atomic_ptr *a, void **expected, void *desired,
 					 enum order order)
 {
@@ -168,11 +170,13 @@ static ALWAYS_INLINE uint64_t atomic_u64_quiet_load(const struct atomic_u64 *a, 
 	return __atomic_load_n(&a->value, (int)order);
 }
 
+/* The store of a watcher. */
 static ALWAYS_INLINE void atomic_u64_quiet_store(struct atomic_u64 *a, uint64_t v, enum order order)
 {
 	__atomic_store_n(&a->value, v, (int)order);
 }
 
+/* The addition of a watcher; returns the value before. */
 static ALWAYS_INLINE uint64_t atomic_u64_quiet_add(struct atomic_u64 *a, uint64_t v,
 						   enum order order)
 {
@@ -187,11 +191,13 @@ static ALWAYS_INLINE bool atomic_u64_quiet_cas(struct atomic_u64 *a, uint64_t *e
 					   atomic_failure_order(order));
 }
 
+/* The load of a watcher. */
 static ALWAYS_INLINE void *atomic_ptr_quiet_load(const struct atomic_ptr *a, enum order order)
 {
 	return __atomic_load_n(&a->value, (int)order);
 }
 
+/* On failure *expected holds what was found. */
 static ALWAYS_INLINE bool atomic_ptr_quiet_cas(struct atomic_ptr *a, void **expected, void *desired,
 					       enum order order)
 {
@@ -199,11 +205,13 @@ static ALWAYS_INLINE bool atomic_ptr_quiet_cas(struct atomic_ptr *a, void **expe
 					   atomic_failure_order(order));
 }
 
+/* The fence of a watcher. */
 static ALWAYS_INLINE void atomic_quiet_fence(enum order order)
 {
 	__atomic_thread_fence((int)order);
 }
 
+/* Orders what stands before it against what stands behind it. */
 static ALWAYS_INLINE void atomic_fence(enum order order)
 {
 #if TARN_SIM

@@ -11,16 +11,19 @@
 /* The words that `bits` bits take. */
 #define BITMAP_WORDS(bits) (((bits) + 63) / 64)
 
+/* Whether the bit is set. */
 static inline bool bitmap_get(const uint64_t *map, size_t bit)
 {
 	return map[bit / 64] >> (bit % 64) & 1;
 }
 
+/* Sets one bit. */
 static inline void bitmap_set(uint64_t *map, size_t bit)
 {
 	map[bit / 64] |= 1ull << (bit % 64);
 }
 
+/* Clears one bit. */
 static inline void bitmap_clear(uint64_t *map, size_t bit)
 {
 	map[bit / 64] &= ~(1ull << (bit % 64));

@@ -32,13 +32,13 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* 64 bytes on every machine that we know of; aarch64 machines with 128 lose a little speed only. */
-#define CACHE_LINE   64
+#define CACHE_LINE    64
 #define CACHE_ALIGNED __attribute__((aligned(CACHE_LINE)))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* The object that holds `member` at `ptr`. */
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #define prefetch_read(p)  __builtin_prefetch((p), 0, 3)
 #define prefetch_write(p) __builtin_prefetch((p), 1, 3)

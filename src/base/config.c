@@ -121,12 +121,11 @@ static void origin_free(struct config_origin *o)
 	*o = (struct config_origin){0};
 }
 
-struct status config_apply(struct config *c, size_t index, const char *text, size_t bytes,
-			   enum config_source source, const char *place)
+struct status config_apply(struct config *c, size_t index, struct config_found found)
 {
 	const struct config_setting *s = &c->schema->settings[index];
 	struct config_origin *origin = &c->origins[index];
-	struct config_origin fresh = {.source = source};
+	struct config_origin fresh = {.source = found.source};
 	/* large enough for every type, aligned as the caller's struct */
 	union {
 		struct config_endpoint endpoint;
@@ -134,18 +133,18 @@ struct status config_apply(struct config *c, size_t index, const char *text, siz
 		uint64_t number;
 	} value = {0};
 
-	if (origin->source == source)
+	if (origin->source == found.source)
 		return fail(STATUS_INVALID, "%s: %s is given twice (before: %s); say it once",
-			    place, s->name, origin->place);
-	fresh.text = strndup(text, bytes);
-	fresh.place = strdup(place);
+			    found.place, s->name, origin->place);
+	fresh.text = strndup(found.text, found.bytes);
+	fresh.place = strdup(found.place);
 	if (!fresh.text || !fresh.place) {
 		origin_free(&fresh);
 		return fail_memory();
 	}
 	if (!status_ok(config_value_parse(s, fresh.text, &value))) {
 		origin_free(&fresh);
-		return fail_at(place, s->name);
+		return fail_at(found.place, s->name);
 	}
 	static const size_t sizes[] = {
 		[CONFIG_BOOL] = sizeof(bool),
@@ -177,7 +176,11 @@ struct status config_apply_defaults(struct config *c)
 			s->compute(&l);
 		else
 			line_text(&l, config_initial(s));
-		TRY(config_apply(c, i, l.text, l.used, CONFIG_SOURCE_DEFAULT, "default"));
+		TRY(config_apply(c, i,
+				 (struct config_found){.text = l.text,
+						       .bytes = l.used,
+						       .source = CONFIG_SOURCE_DEFAULT,
+						       .place = "default"}));
 	}
 	return OK;
 }
@@ -192,7 +195,7 @@ struct file_line {
 	size_t value_length;
 };
 
-/* Takes "…" off a value, and the backslashes before quotes and backslashes. NULL if it does not end. */
+/* Takes "…" off a value, and backslashes before quotes and backslashes. NULL if it does not end. */
 static char *unquote(char *at, size_t length, size_t *ret_length)
 {
 	char *to = at;
@@ -288,7 +291,11 @@ static struct status apply_line(struct config *c, const char *place, char *text,
 	index = config_find(c->schema, line.key, line.key_length);
 	if (index == c->schema->count)
 		return config_fail_unknown(c->schema, place, "key", line.key, line.key_length);
-	return config_apply(c, index, line.value, line.value_length, CONFIG_SOURCE_FILE, place);
+	return config_apply(c, index,
+			    (struct config_found){.text = line.value,
+						  .bytes = line.value_length,
+						  .source = CONFIG_SOURCE_FILE,
+						  .place = place});
 }
 
 struct status config_apply_text(struct config *c, const char *name, const char *text, size_t bytes)
@@ -373,8 +380,11 @@ static struct status apply_variable(struct config *c, const char *variable)
 		return config_fail_unknown(c->schema, "environment", "variable", variable, length);
 	}
 	snprintf(place, sizeof(place), "%.*s", (int)(length < 100 ? length : 100), variable);
-	return config_apply(c, index, equals + 1, strlen(equals + 1), CONFIG_SOURCE_ENVIRONMENT,
-			    place);
+	return config_apply(c, index,
+			    (struct config_found){.text = equals + 1,
+						  .bytes = strlen(equals + 1),
+						  .source = CONFIG_SOURCE_ENVIRONMENT,
+						  .place = place});
 }
 
 static struct status apply_environment(struct config *c, char *const *environment)
@@ -385,6 +395,13 @@ static struct status apply_environment(struct config *c, char *const *environmen
 }
 
 /* ---- the command line ---- */
+
+/* The arguments that are being run over. */
+struct arguments {
+	int count;
+	char *const *texts;
+	int at; /* the current one */
+};
 
 /* An argument, taken apart; `value` is NULL if it has none of its own. */
 struct flag {
@@ -420,19 +437,18 @@ static size_t find_negated(const struct config_schema *schema, const struct flag
 }
 
 /* The flag's value, from behind its = or from the next argument, which it uses up. */
-static struct status flag_value(struct flag *f, int argc, char *const *argv, int *at)
+static struct status flag_value(struct flag *f, struct arguments *a)
 {
 	if (f->value)
 		return OK;
-	if (*at + 1 >= argc)
+	if (a->at + 1 >= a->count)
 		return fail(STATUS_INVALID, "--%.*s: a value is wanted behind it",
 			    (int)(f->length < 60 ? f->length : 60), f->name);
-	f->value = argv[++*at];
+	f->value = a->texts[++a->at];
 	return OK;
 }
 
-static struct status apply_flag(struct config *c, struct flag f, int argc, char *const *argv,
-				int *at)
+static struct status apply_flag(struct config *c, struct flag f, struct arguments *a)
 {
 	size_t index = config_find(c->schema, f.name, f.length);
 	char place[PLACE_BYTES];
@@ -446,14 +462,18 @@ static struct status apply_flag(struct config *c, struct flag f, int argc, char 
 	if (index == c->schema->count)
 		return config_fail_unknown(c->schema, "command line", "flag", f.name - 2,
 					   f.length + 2);
-	TRY(flag_value(&f, argc, argv, at));
+	TRY(flag_value(&f, a));
 	snprintf(place, sizeof(place), "--%s", c->schema->settings[index].name);
-	return config_apply(c, index, f.value, strlen(f.value), CONFIG_SOURCE_FLAG, place);
+	return config_apply(c, index,
+			    (struct config_found){.text = f.value,
+						  .bytes = strlen(f.value),
+						  .source = CONFIG_SOURCE_FLAG,
+						  .place = place});
 }
 
 /* The flags that every program has. Sets *ret_taken if this was one. */
-static struct status take_common(struct config *c, struct flag f, bool *ret_taken, int argc,
-				 char *const *argv, int *at)
+static struct status take_common(struct config *c, struct flag f, struct arguments *a,
+				 bool *ret_taken)
 {
 	*ret_taken = true;
 	if (flag_is(&f, "help")) {
@@ -461,7 +481,7 @@ static struct status take_common(struct config *c, struct flag f, bool *ret_take
 	} else if (flag_is(&f, "dump-config")) {
 		c->dump = true;
 	} else if (flag_is(&f, "config")) {
-		TRY(flag_value(&f, argc, argv, at));
+		TRY(flag_value(&f, a));
 		free(c->file);
 		c->file = strdup(f.value);
 		if (!c->file)
@@ -478,11 +498,12 @@ static struct status take_common(struct config *c, struct flag f, bool *ret_take
  */
 static struct status run_over(struct config *c, int argc, char *const *argv, bool settings)
 {
+	struct arguments a = {.count = argc, .texts = argv};
 	bool flags = true;
 
 	c->argument_count = 0;
-	for (int at = 0; at < argc; at++) {
-		const char *argument = argv[at];
+	for (; a.at < argc; a.at++) {
+		const char *argument = argv[a.at];
 		bool taken;
 
 		if (flags && strcmp(argument, "--") == 0) {
@@ -490,17 +511,17 @@ static struct status run_over(struct config *c, int argc, char *const *argv, boo
 		} else if (flags && strncmp(argument, "--", 2) == 0) {
 			struct flag f = flag_split(argument);
 
-			TRY(take_common(c, f, &taken, argc, argv, &at));
+			TRY(take_common(c, f, &a, &taken));
 			if (taken)
 				continue;
 			if (settings)
-				TRY(apply_flag(c, f, argc, argv, &at));
+				TRY(apply_flag(c, f, &a));
 		} else if (settings) {
 			if (!c->schema->takes_arguments)
 				return fail(STATUS_INVALID,
 					    "command line: \"%.60s\" is no flag; see --help",
 					    argument);
-			c->arguments[c->argument_count++] = argv[at];
+			c->arguments[c->argument_count++] = argv[a.at];
 		}
 	}
 	return OK;

@@ -76,10 +76,9 @@ struct config_schema {
 	const char *program; /* "tarn serve", for --help */
 	const struct config_setting *settings;
 	size_t count;
-	size_t values_bytes;  /* of the caller's struct */
-	bool takes_arguments; /* what is no flag is kept, instead of being refused */
-	const char *const
-		*other_variables; /* TARN_… that belong to others; ends with NULL, or NULL */
+	size_t values_bytes;                /* of the caller's struct */
+	bool takes_arguments;               /* what is no flag is kept, instead of being refused */
+	const char *const *other_variables; /* TARN_… of others; ends with NULL, or is NULL */
 	/* Finds contradictions; fails with config_fail(). May be NULL. */
 	struct status (*check)(const struct config *c, const void *values);
 };

@@ -43,9 +43,16 @@ struct status config_apply_defaults(struct config *c);
 /* Applies a file's text[bytes]; `name` is what messages call it. text[bytes] must be NUL. */
 struct status config_apply_text(struct config *c, const char *name, const char *text, size_t bytes);
 
-/* Applies one value. `bytes` of text; `place` is copied. */
-struct status config_apply(struct config *c, size_t index, const char *text, size_t bytes,
-			   enum config_source source, const char *place);
+/* A value that was found somewhere. All is borrowed. */
+struct config_found {
+	const char *text;
+	size_t bytes;
+	enum config_source source;
+	const char *place;
+};
+
+/* Checks a value and sets the setting of that index to it. */
+struct status config_apply(struct config *c, size_t index, struct config_found found);
 
 /* The setting of that name (length bytes; - and _ are the same); schema->count if there is none. */
 size_t config_find(const struct config_schema *schema, const char *name, size_t length);

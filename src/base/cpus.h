@@ -13,17 +13,20 @@ struct cpus {
 	uint64_t words[CPUS_MAX / 64];
 };
 
+/* Whether the processor is in the set; false for numbers that no set can have. */
 static inline bool cpus_has(const struct cpus *set, uint32_t cpu)
 {
 	return cpu < CPUS_MAX && (set->words[cpu / 64] >> (cpu % 64) & 1);
 }
 
+/* Puts it in; nothing happens with a number that no set can have. */
 static inline void cpus_add(struct cpus *set, uint32_t cpu)
 {
 	if (cpu < CPUS_MAX)
 		set->words[cpu / 64] |= 1ull << (cpu % 64);
 }
 
+/* Takes it out, if it is in. */
 static inline void cpus_remove(struct cpus *set, uint32_t cpu)
 {
 	if (cpu < CPUS_MAX)

@@ -33,8 +33,9 @@ struct crash {
 };
 
 /*
- * Adds what the hook knows to the report, by os_write_text(fd, …). Runs in a signal handler, perhaps
- * on a small stack, with any lock held by anybody: it reads what it can and allocates nothing.
+ * Adds what the hook knows to the report, by os_write_text(fd, …). Runs in a signal handler,
+ * perhaps on a small stack, with any lock held by anybody: it reads what it can and allocates
+ * nothing.
  */
 typedef void crash_hook(int fd, const struct crash *crash);
 

@@ -36,8 +36,11 @@ static ALWAYS_INLINE struct status status_failed(struct status s)
 	return s;
 }
 
+/* What fail() calls: `code` is not OK; the texts of file are borrowed for ever. */
 struct status diag_fail(const char *file, int line, enum status_code code, const char *format, ...)
 	PRINTF(4, 5);
+
+/* What fail_errno() calls. */
 struct status diag_fail_errno(const char *file, int line, int error, const char *format, ...)
 	PRINTF(4, 5);
 

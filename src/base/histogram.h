@@ -2,10 +2,10 @@
  * Histograms of latencies and sizes: log-linear buckets as HdrHistogram has them, over all 64-bit
  * values, in fixed memory (30 KiB), without allocation, mergeable.
  *
- * Values below 64 are exact. Above, each power of two is cut into 64 buckets, so that a bucket is at
- * most 1/64 of its values wide. A percentile is its bucket's highest value, but at most the maximum:
- * never below the true one, and at most 1/64 (1.6 %) above it. Minimum, maximum, count and mean
- * are exact.
+ * Values below 64 are exact. Above, each power of two is cut into 64 buckets, so that a bucket is
+ * at most 1/64 of its values wide. A percentile is its bucket's highest value, but at most the
+ * maximum: never below the true one, and at most 1/64 (1.6 %) above it. Minimum, maximum, count and
+ * mean are exact.
  *
  * Not safe between threads: give each core its own and merge.
  */

@@ -103,7 +103,7 @@ static struct conversion conversion_read(const char *at)
 	return c;
 }
 
-/* The word as the conversion sees it: cut to its width, and extended by the sign if it is signed. */
+/* The word as the conversion sees it: cut to its width, extended by the sign if it is signed. */
 static uint64_t narrow(uint64_t word, unsigned bytes, bool is_signed)
 {
 	unsigned unused = 64 - 8 * bytes;

@@ -40,7 +40,7 @@ void line_address(struct line *l, const void *address);
 
 /*
  * Appends `format` with the words put in for its conversions: d i u x c s p with an optional h, l,
- * ll, z or j; flags, width and precision are read over. A conversion that is unknown, or that has no
- * word left, stands as it is. A word for %s must point to a string that lives for ever.
+ * ll, z or j; flags, width and precision are read over. A conversion that is unknown, or that has
+ * no word left, stands as it is. A word for %s must point to a string that lives for ever.
  */
 void line_words(struct line *l, const char *format, const uint64_t *words, size_t count);

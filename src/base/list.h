@@ -28,6 +28,7 @@ static inline bool list_empty(const struct list *l)
 	return l->next == l;
 }
 
+/* Puts `l`, which must be in no list, between two neighbours. */
 static inline void list_insert_between(struct list *l, struct list *prev, struct list *next)
 {
 	l->prev = prev;
@@ -87,11 +88,13 @@ struct queue {
 	struct queue_link *last; /* undefined while first is NULL */
 };
 
+/* Whether nothing is queued. */
 static inline bool queue_empty(const struct queue *q)
 {
 	return q->first == NULL;
 }
 
+/* At the end. `l` must be in no queue. */
 static inline void queue_append(struct queue *q, struct queue_link *l)
 {
 	l->next = NULL;

@@ -7,10 +7,10 @@
  *	{"time":"2026-…","level":"warn","thread":"disk-1","text":"disk …","where":"store.c:17"}
  *
  * What decides what to do about an error logs it, once; library code returns a status instead.
- * May be called by any thread, user threads too (it takes about 6 KiB of stack), but not in a signal
- * handler. It never suspends, and never blocks for long: a line is one write(2) to a descriptor that
- * is ready; if it is not ready within LOG_PATIENCE_MS the line is lost and counted, and the next
- * one that gets through says how many were.
+ * May be called by any thread, user threads too (it takes about 6 KiB of stack), but not in a
+ * signal handler. It never suspends, and never blocks for long: a line is one write(2) to a
+ * descriptor that is ready; if it is not ready within LOG_PATIENCE_MS the line is lost and counted,
+ * and the next one that gets through says how many were.
  *
  * Each call site writes LOG_BURST lines at once and then LOG_PER_SECOND; what is above is
  * suppressed, and its next line says how many were.

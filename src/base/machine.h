@@ -27,7 +27,7 @@ uint64_t machine_memory_available(const char *root);
  */
 uint64_t machine_memory_limit(const char *root);
 
-/* The processor time that its cgroups allow, in thousandths of a processor; UINT64_MAX: no limit. */
+/* The processor time that its cgroups allow, in thousandths of a processor; UINT64_MAX: all. */
 uint64_t machine_cpu_limit(const char *root);
 
 /* The processors that run. The empty set if that cannot be read. */

@@ -16,6 +16,7 @@ struct random {
 /* Any seed will do, 0 too. */
 void random_init(struct random *r, uint64_t seed);
 
+/* x turned left by k bits, 0 < k < 64. */
 static ALWAYS_INLINE uint64_t random_rotl(uint64_t x, int k)
 {
 	return (x << k) | (x >> (64 - k));

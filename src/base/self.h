@@ -32,8 +32,8 @@ struct self {
 	struct self_thread *thread; /* who runs now; never NULL */
 	uint64_t *counters;         /* this slot's cells of all metrics (base/metrics.h) */
 	struct trace_ring *trace;   /* this slot's ring; the shared one for slot 0 */
-	void *mem;                  /* struct mem_cache of this slot, NULL before mem has one (mem) */
-	void *core;                 /* struct rt_core, NULL outside of the runtime's cores (rt) */
+	void *mem;  /* struct mem_cache of this slot, NULL before it has one (mem) */
+	void *core; /* struct rt_core, NULL outside of the runtime's cores (rt) */
 	uint32_t slot;
 };
 
@@ -77,7 +77,7 @@ void self_set(struct self *s);
  */
 void self_init(struct self *s, struct self_thread *thread);
 
-/* Gives the slot back. Its counters stay counted; its trace stays readable until the slot's reuse. */
+/* Gives the slot back. Its counts stay counted, its trace stays readable until the slot's reuse. */
 void self_fini(struct self *s);
 
 /* The number of slots ever in use: rows 0 to this, exclusive, of a per-core table may hold data. */

@@ -38,6 +38,8 @@ static ALWAYS_INLINE bool spinlock_try(struct spinlock *l)
 	       atomic_u32_exchange(&l->held, 1, ORDER_ACQUIRE) == 0;
 }
 
+/* Gives it back; what was done under it is seen by the next holder. */
+/* Gives the lock back; what was written under it is seen by the next holder. */
 static ALWAYS_INLINE void spinlock_unlock(struct spinlock *l)
 {
 	atomic_u32_store(&l->held, 0, ORDER_RELEASE);

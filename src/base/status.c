@@ -40,18 +40,13 @@ enum status_class status_class(enum status_code code)
 const char *status_class_name(enum status_class class)
 {
 	static const char *const names[] = {
-		[STATUS_CLASS_OK] = "ok",
-		[STATUS_CLASS_RETRY] = "retry",
-		[STATUS_CLASS_BUSY] = "busy",
-		[STATUS_CLASS_NOT_FOUND] = "not_found",
-		[STATUS_CLASS_INVALID] = "invalid",
-		[STATUS_CLASS_CORRUPT] = "corrupt",
-		[STATUS_CLASS_LIMIT] = "limit",
-		[STATUS_CLASS_IO] = "io",
-		[STATUS_CLASS_DENIED] = "denied",
-		[STATUS_CLASS_BUG] = "bug",
+		[STATUS_CLASS_OK] = "ok",           [STATUS_CLASS_RETRY] = "retry",
+		[STATUS_CLASS_BUSY] = "busy",       [STATUS_CLASS_NOT_FOUND] = "not_found",
+		[STATUS_CLASS_INVALID] = "invalid", [STATUS_CLASS_CORRUPT] = "corrupt",
+		[STATUS_CLASS_LIMIT] = "limit",     [STATUS_CLASS_IO] = "io",
+		[STATUS_CLASS_DENIED] = "denied",   [STATUS_CLASS_BUG] = "bug",
 	};
-	return (size_t)class < ARRAY_SIZE(names) ? names[class] : "unknown";
+	return (size_t) class < ARRAY_SIZE(names) ? names[class] : "unknown";
 }
 
 struct status status_of_errno(int error, enum status_code fallback)

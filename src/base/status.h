@@ -67,11 +67,13 @@ struct MUST_USE_TYPE status {
 
 #define OK ((struct status){STATUS_OK})
 
+/* Whether it went through. */
 static inline bool status_ok(struct status s)
 {
 	return s.code == STATUS_OK;
 }
 
+/* Whether it is this one. */
 static inline bool status_is(struct status s, enum status_code code)
 {
 	return s.code == code;

@@ -289,7 +289,7 @@ static bool is_control(const unsigned char *at, size_t length)
 	       (length == 2 && at[0] == 0xc2 && at[1] < 0xa0);
 }
 
-/* One character's escape, "" if it stands for itself. `length` is 0 for a byte that is not UTF-8. */
+/* One character's escape, "" if it stands for itself; `length` is 0 for what is not UTF-8. */
 typedef void escape_unit(char unit[8], const unsigned char *at, size_t length);
 
 static void escape_text(char unit[8], const unsigned char *at, size_t length)

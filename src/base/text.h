@@ -61,7 +61,7 @@ void text_escaped(struct line *l, const void *bytes, size_t count, size_t keep);
 void text_json(struct line *l, const void *bytes, size_t count, size_t keep);
 
 /*
- * The number of edits (insertion, deletion, replacement, swap of neighbours) between two words of at
- * most 63 bytes; SIZE_MAX for longer ones. For "did you mean".
+ * The number of edits (insertion, deletion, replacement, swap of neighbours) between two words of
+ * at most 63 bytes; SIZE_MAX for longer ones. For "did you mean".
  */
 size_t text_distance(const char *a, const char *b);

@@ -1,7 +1,6 @@
 #include "base/backtrace.h"
 
 #include "base/os.h"
-#include "base/symbol.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -146,21 +145,6 @@ static void backtrace_unwind__through_the_c_library(void **state)
 	assert_true(backtrace_is_ours((uintptr_t)interrupted));
 }
 
-static void symbol_find__static_and_exported(void **state)
-{
-	struct symbol symbol;
-
-	(void)state;
-	assert_true(symbol_find((uintptr_t)innermost, &symbol));
-	assert_string_equal(symbol.function, "innermost");
-	assert_true(symbol_find((uintptr_t)&_cmocka_run_group_tests, &symbol));
-	assert_string_equal(symbol.function, "_cmocka_run_group_tests");
-	assert_contains(symbol.module, "cmocka");
-	assert_true(symbol_find((uintptr_t)innermost + 1, &symbol));
-	assert_string_equal(symbol.function, "innermost");
-	assert_false(symbol_find(0x10, &symbol));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,7 +153,6 @@ int main(void)
 		cmocka_unit_test(backtrace_walk__broken_chains_end),
 		cmocka_unit_test(backtrace_write__unknown_addresses),
 		cmocka_unit_test(backtrace_unwind__through_the_c_library),
-		cmocka_unit_test(symbol_find__static_and_exported),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

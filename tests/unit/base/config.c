@@ -32,7 +32,8 @@ static struct status check_even(const char *text)
 	  .role = "store")                                                                         \
 	X(S, wait, DURATION, "wait-time", .initial = "10ms", .max = 1000000000ull,                 \
 	  .meaning = "how long to wait")                                                           \
-	X(S, level, ENUM, "log-level", .initial = "info", .choices = levels, .meaning = "what is logged") \
+	X(S, level, ENUM, "log-level", .initial = "info", .choices = levels,                       \
+	  .meaning = "what is logged")                                                             \
 	X(S, quiet, BOOL, "quiet", .meaning = "say nothing")                                       \
 	X(S, peers, LIST, "peers", .max = 3, .meaning = "who else")                                \
 	X(S, listen, ENDPOINT, "listen", .initial = "127.0.0.1:6410", .may_be_off = true,          \

@@ -119,7 +119,7 @@ static void metrics_write__sorted_by_name(void **state)
 	while ((at = strstr(at, "# TYPE "))) {
 		assert_int_equal(sscanf(at, "# TYPE %127s", name), 1);
 		assert_true(strcmp(before, name) < 0);
-		strcpy(before, name);
+		memcpy(before, name, sizeof(before));
 		at++;
 	}
 	assert_string_equal(before, "tarn_test_wait_seconds");
