@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/trace.h"
 #include "rt/rt_int.h"
+#include "rt/watchdog.h"
 
 #define COUNTDOWN_MOST 256
 #define LOOK_WANTED_NS 3000
@@ -39,6 +40,7 @@ static ALWAYS_INLINE void ready_append(struct rt_core *c, struct rt_thread *t)
 	else
 		c->ready.first = t;
 	c->ready.last = t;
+	c->ready_count++;
 }
 
 static ALWAYS_INLINE struct rt_thread *ready_pop(struct rt_core *c)
@@ -49,12 +51,15 @@ static ALWAYS_INLINE struct rt_thread *ready_pop(struct rt_core *c)
 	/* any order of ready threads is legal: let the seed choose whether the first goes last */
 	while (t && t->next && kthread_choose(2)) {
 		c->ready.first = t->next;
+		c->ready_count--;
 		ready_append(c, t);
 		t = c->ready.first;
 	}
 #endif
-	if (t)
+	if (t) {
 		c->ready.first = t->next;
+		c->ready_count--;
+	}
 	return t;
 }
 
@@ -261,6 +266,7 @@ static void ready_sweep(struct rt_core *c)
 
 	c->serves_seen = atomic_u32_load(&c->serves, ORDER_ACQUIRE);
 	c->ready.first = NULL;
+	c->ready_count = 0;
 	for (struct rt_thread *next; t; t = next) {
 		next = t->next;
 		ready_or_move(c, t);
@@ -282,10 +288,15 @@ static void account(struct rt_core *c, uint64_t now)
 {
 	uint64_t elapsed = clock_cycles_to_ns(now - c->looked_at);
 
-	if (c->idle_since)
+	if (c->idle_since) {
 		counter_add(&c->stats.idle_ns, elapsed);
-	else
+	} else {
+		/* whoever ran is among the ready again, or has gone: count at least one */
+		uint32_t runnable = c->ready_count > 0 ? c->ready_count : 1;
+
 		counter_add(&c->stats.busy_ns, elapsed);
+		counter_add(&c->stats.runnable_ns, elapsed * runnable);
+	}
 	c->looked_at = now;
 }
 
@@ -490,6 +501,8 @@ void core_main(void *core)
 	struct rt_core *c = core;
 
 	context_init_native(&c->dispatcher);
+	if (c->rt->config.watchdog_ns && !c->rt->config.embedded)
+		watchdog_thread_init();
 	c->looked_at = clock_cycles();
 	while (!must_stop(c) || c->ready.first) {
 		if (c->countdown <= 0 || !c->ready.first)

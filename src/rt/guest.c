@@ -2,6 +2,7 @@
  * Guests: kernel threads that are not ours and work with the runtime all the same.
  */
 #include "base/os.h"
+#include "mem/mem.h"
 #include "rt/rt_int.h"
 
 struct rt_guest {
@@ -18,6 +19,7 @@ struct status rt_guest_register(struct rt *rt, const char *name, struct rt_guest
 
 	if (core_self())
 		return fail(STATUS_INVALID, "guest %s: the caller is a core of a runtime", name);
+	TRY(runtime_check_fork(rt));
 	TRY(os_map(sizeof(struct rt_guest), CACHE_LINE, &at));
 
 	struct rt_guest *g = at;
@@ -26,6 +28,7 @@ struct status rt_guest_register(struct rt *rt, const char *name, struct rt_guest
 	g->rt = rt;
 	g->before = self_or_null();
 	self_init(&g->self, &g->self_thread);
+	status_ignore(mem_cache_attach(&g->self)); /* without one, allocating is slower */
 	list_init(&g->link);
 	spinlock_lock(&rt->guests_lock);
 	list_append(&rt->guests, &g->link);
@@ -42,6 +45,7 @@ void rt_guest_unregister(struct rt_guest *g)
 	list_remove(&g->link);
 	spinlock_unlock(&g->rt->guests_lock);
 	self_set(g->before);
+	mem_cache_detach(&g->self);
 	self_fini(&g->self);
 	status_ignore(os_unmap(g, sizeof(*g)));
 }

@@ -2,6 +2,7 @@
 
 #if !TARN_SIM
 
+#include "base/crash.h"
 #include "base/os.h"
 
 static void *run(void *arg)
@@ -17,7 +18,10 @@ static void *run(void *arg)
 		/* a processor that went away since it was chosen: run where the kernel says */
 		status_ignore(os_affinity_set(0, &cpus));
 	}
+	/* without it the overflow of a user thread's stack ends the process, but in silence */
+	status_ignore(crash_thread_init());
 	t->main(t->arg);
+	crash_thread_fini();
 	self_set(NULL);
 	return NULL;
 }

@@ -138,6 +138,7 @@ struct core_stats {
 	struct atomic_u64 kicks;
 	struct atomic_u64 wakes_remote;
 	struct atomic_u64 busy_ns;
+	struct atomic_u64 runnable_ns; /* busy time, times the threads that ran or were ready */
 	struct atomic_u64 idle_ns;
 	struct atomic_u64 parked_ns;
 };
@@ -146,6 +147,7 @@ struct rt_core {
 	/* The dispatcher's own. */
 	CACHE_ALIGNED struct rt_thread *current; /* NULL in the dispatcher */
 	struct ready_list ready;
+	uint32_t ready_count;
 	int32_t countdown;       /* switches until the dispatcher looks around */
 	int32_t countdown_start; /* adapts so that a look comes every few microseconds of work */
 	uint32_t spawn_head;     /* position of the cell that fills next */
@@ -210,6 +212,7 @@ struct rt {
 	struct slots slots;
 	struct policy policy;
 	uint32_t number; /* in ids */
+	uint32_t forks;  /* how often the process had forked when this was started */
 	uint32_t core_count;
 	struct rt_core *cores;
 	struct atomic_u32 stopping;
@@ -309,6 +312,8 @@ struct rt_wait wait_begin_hard(const char *reason);
 bool wait_end(struct rt_thread *t, uint64_t sequence, enum wait_state state);
 
 /* runtime.c */
+/* STATUS_UNSUPPORTED in the child of a fork: it has the runtime's memory, but not its cores. */
+struct status runtime_check_fork(const struct rt *rt);
 /* Threads spawned and not yet ended. */
 uint64_t runtime_alive(const struct rt *rt);
 
@@ -323,6 +328,12 @@ void timers_remove(struct rt_timer **heap, struct rt_timer *timer);
 /* offload.c */
 struct status offload_create(struct rt *rt);
 void offload_destroy(struct rt *rt);
+
+struct crash;
+
+/* dump.c */
+/* The runtime's part of a crash report: a crash_hook. */
+void dump_crash(int fd, const struct crash *crash);
 
 /* control.c */
 struct status control_start(struct rt *rt);

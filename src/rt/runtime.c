@@ -1,9 +1,13 @@
 /*
  * Starting and stopping: a runtime's cores, and the table that ids find their runtime through.
  */
+#include "base/crash.h"
 #include "base/os.h"
 #include "base/trace.h"
+#include "mem/mem.h"
 #include "rt/rt_int.h"
+
+#include <pthread.h>
 
 /* By the number in an id. A runtime is entered when its slots exist and taken out before they go. */
 static struct atomic_ptr runtimes[RUNTIMES_MAX];
@@ -32,6 +36,32 @@ static struct status number_take(struct rt *rt)
 			return OK;
 	}
 	return fail(STATUS_LIMIT, "rt: %u runtimes in one process are the most", RUNTIMES_MAX);
+}
+
+/*
+ * A fork copies the memory of the runtime and the thread that called it, and none of the others: in
+ * the child nothing would ever run. The child's thread is told that it is no core, and everything
+ * that a foreign thread may call refuses.
+ */
+static struct atomic_u32 forks;
+
+static void in_child(void)
+{
+	atomic_u32_add(&forks, 1, ORDER_RELAXED);
+	self_set(NULL);
+}
+
+__attribute__((constructor)) static void fork_watch(void)
+{
+	pthread_atfork(NULL, NULL, in_child);
+}
+
+struct status runtime_check_fork(const struct rt *rt)
+{
+	if (rt->forks != atomic_u32_load(&forks, ORDER_RELAXED))
+		return fail(STATUS_UNSUPPORTED, "rt: this process was forked from the one that "
+						"started the runtime; start one of its own");
+	return OK;
 }
 
 /* ---- configuration ----------------------------------------------------------------------------- */
@@ -84,6 +114,7 @@ static void core_init(struct rt *rt, uint32_t number, uint32_t processor)
 	c->self_thread.name = "dispatcher";
 	self_init(&c->self, &c->self_thread);
 	c->self.core = c;
+	status_ignore(mem_cache_attach(&c->self)); /* without one, allocating is slower */
 	for (uint32_t i = 0; i < SPAWN_CELLS; i++)
 		atomic_u64_store(&c->spawn[i].turn, UINT64_MAX, ORDER_RELAXED);
 	core_sleeper_reset(c);
@@ -98,6 +129,7 @@ static void core_init(struct rt *rt, uint32_t number, uint32_t processor)
 
 static void core_fini(struct rt_core *c)
 {
+	mem_cache_detach(&c->self);
 	self_fini(&c->self);
 }
 
@@ -142,6 +174,7 @@ static struct status runtime_make(const struct rt_config *config, const struct c
 	rt = at;
 	rt->config = *config;
 	rt->core_count = config->cores;
+	rt->forks = atomic_u32_load(&forks, ORDER_RELAXED);
 	rt->cores = (struct rt_core *)(rt + 1);
 	list_init(&rt->guests);
 
@@ -182,6 +215,8 @@ struct status rt_start(const struct rt_config *config, struct rt **ret)
 		complete.seed = clock_cycles();
 	TRY(runtime_make(&complete, &allowed, &rt));
 	rt->config.cpus = NULL; /* borrowed for this call only */
+
+	status_ignore(crash_hook_add(dump_crash)); /* the report says less without */
 
 	struct status s = offload_create(rt);
 
@@ -230,6 +265,8 @@ static void cancel_all(struct rt *rt)
 void rt_stop(struct rt *rt)
 {
 	ASSERT(rt_current() != rt);
+	if (!status_ok(runtime_check_fork(rt)))
+		return; /* the cores are the parent's, and so is the rest */
 	atomic_u32_store(&rt->stopping, 1, ORDER_SEQ_CST);
 	for (;;) {
 		uint32_t ended = atomic_u32_load(&rt->ended_word, ORDER_ACQUIRE);

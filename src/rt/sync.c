@@ -47,6 +47,8 @@ static bool waiters_pop(struct rt_waiters *q, struct rt_wait *ret)
 
 	if (!t)
 		return false;
+	/* its line is read here and written by the wake: fetch it for both at once */
+	prefetch_write(&t->wait);
 	*ret = (struct rt_wait){.thread = t, .sequence = t->wait_sequence};
 	waiters_remove(q, t);
 	return true;

@@ -144,6 +144,8 @@ struct status rt_spawn(struct rt *rt, const struct rt_attr *attr, void (*entry)(
 		attr = &plain;
 	else
 		TRY(attr_check(rt, attr));
+	if (unlikely(me == NULL))
+		TRY(runtime_check_fork(rt));
 	if (unlikely(atomic_u32_load(&rt->stopping, ORDER_RELAXED)))
 		return fail(STATUS_CLOSED, "spawn: the runtime is stopping");
 
