@@ -91,10 +91,11 @@ static void mark_sequenced(struct sim *s, struct store *e)
 	struct processor *p = s->current;
 
 	s->sequenced.at[p->index] = processor_time(p);
-	if (e->sequenced_at != NEVER)
-		return;
-	e->sequenced_at = processor_time(p);
-	e->sequenced_by = p->index;
+	if (e->sequenced_at == NEVER) {
+		e->sequenced_at = processor_time(p);
+		e->sequenced_by = p->index;
+	}
+	processor_tick(p);
 }
 
 /* What reading the store does to the reader. */
@@ -135,6 +136,8 @@ static void store_release(struct sim *s, struct store *e, enum order order, uint
 		view = *own;
 	if (own || any)
 		e->message = message_create(&view);
+	if (own)
+		processor_tick(p);
 	if (order == ORDER_SEQ_CST)
 		mark_sequenced(s, e);
 }
@@ -148,7 +151,6 @@ uint64_t sim_atomic_load(const void *at, unsigned width, enum order order)
 	if (!s)
 		return memory_read(at, width);
 	step(s);
-	processor_tick(s->current);
 
 	struct location *l = location_get(s, at, memory_read(at, width));
 	uint32_t chosen = store_choose(s, l, order);
@@ -169,7 +171,6 @@ void sim_atomic_store(void *at, unsigned width, uint64_t value, enum order order
 		return;
 	}
 	step(s);
-	processor_tick(s->current);
 
 	struct location *l = location_get(s, at, memory_read(at, width));
 	struct store *e = location_append(s, l, value);
@@ -208,10 +209,9 @@ uint64_t sim_atomic_rmw(void *at, unsigned width, enum sim_rmw op, uint64_t oper
 	struct sim *s = sim_now_running;
 	uint64_t mask = width == 4 ? UINT32_MAX : UINT64_MAX;
 
-	if (s) {
+	if (s)
 		step(s);
-		processor_tick(s->current);
-	}
+
 	uint64_t found = memory_read(at, width);
 	uint64_t value = rmw_result(op, found, operand) & mask;
 
@@ -231,10 +231,9 @@ bool sim_atomic_cas(void *at, unsigned width, uint64_t *expected, uint64_t desir
 {
 	struct sim *s = sim_now_running;
 
-	if (s) {
+	if (s)
 		step(s);
-		processor_tick(s->current);
-	}
+
 	uint64_t found = memory_read(at, width);
 	bool equal = found == *expected;
 
@@ -265,7 +264,6 @@ void sim_atomic_fence(enum order order)
 
 	struct processor *p = s->current;
 
-	processor_tick(p);
 	if (acquires(order))
 		view_join(&p->view, &p->acquire_pending);
 	if (order == ORDER_SEQ_CST) {
@@ -276,6 +274,7 @@ void sim_atomic_fence(enum order order)
 	if (releases(order)) {
 		p->release_fence = p->view;
 		p->has_release_fence = true;
+		processor_tick(p);
 	}
 	event_fold(s, EVENT_FENCE, order, 0);
 }

@@ -79,7 +79,10 @@ static inline uint32_t processor_time(const struct processor *p)
 	return p->view.happened.at[p->index];
 }
 
-/* A new moment, so that what follows is not known to whoever knows what came before. */
+/*
+ * A new moment. After everything that hands on what the processor knows, so that what follows is not
+ * taken for a part of it.
+ */
 static inline void processor_tick(struct processor *p)
 {
 	p->view.visible.at[p->index] = ++p->view.happened.at[p->index];
@@ -237,6 +240,12 @@ void memory_reset(void);
 uint32_t memory_number(struct sim *s, const void *at, unsigned width);
 /* race.c: the same for plain data. */
 void race_reset(void);
+/*
+ * The current processor reads or writes plain data: ends the run if that races. The place is told as
+ * `what` if that is not NULL, as the function at `pc` otherwise.
+ */
+void race_access(struct sim *s, const void *at, size_t bytes, bool write, const char *what,
+		 const void *pc);
 void race_forget(const void *at, size_t bytes);
 void memory_forget(const void *at, size_t bytes);
 

@@ -54,7 +54,10 @@
 #define WITH_ASAN 0
 #endif
 
-#if defined(__SANITIZE_THREAD__)
+/* With TARN_SIM_PLAIN the same instrumentation serves the simulator: see sim/plain.c. */
+#ifdef TARN_SIM_PLAIN
+#define WITH_TSAN 0
+#elif defined(__SANITIZE_THREAD__)
 #define WITH_TSAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
