@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define COMMANDS_MAX 64
+#define COLUMNS      80
 
 const struct command *command_find(const char *name)
 {
@@ -19,6 +20,34 @@ const struct command *command_find(const char *name)
 }
 
 /* ---- help ------------------------------------------------------------------------------------ */
+
+static const char *program = "tarn";
+
+const char *command_program(void)
+{
+	return program;
+}
+
+void command_print_wrapped(FILE *out, const char *line, size_t column, size_t indent)
+{
+	size_t spaces = strspn(line, " ");
+
+	while (line[spaces]) {
+		size_t word = strcspn(line + spaces, " ");
+
+		if (column + spaces + word > COLUMNS && column > indent) {
+			fprintf(out, "\n%*s", (int)indent, "");
+			column = indent;
+			line += spaces;
+			spaces = 0;
+		}
+		fprintf(out, "%.*s", (int)(spaces + word), line);
+		column += spaces + word;
+		line += spaces + word;
+		spaces = strspn(line, " ");
+	}
+	fputc('\n', out);
+}
 
 void command_print_overview(FILE *out)
 {
@@ -46,15 +75,21 @@ static enum command_exit help_main(int argc, char **argv)
 	command = command_find(argv[1]);
 	if (!command)
 		return command_wrong_usage("help", "no such command: %s", argv[1]);
-	command_print_help(stdout, command);
+	if (argc == 2)
+		command_print_help(stdout, command);
+	else if (strcmp(argv[2], "--markdown") == 0 && command->page)
+		command->page(stdout);
+	else
+		return command_wrong_usage("help", "%s has no %s", argv[1], argv[2]);
 	return COMMAND_DONE;
 }
 
 const struct command command_help = {
 	.name = "help",
 	.summary = "shows this overview, or how a command is used",
-	.usage = "[COMMAND]",
-	.help = "Shows all commands, or one in detail.\n"
+	.usage = "[COMMAND [--markdown]]",
+	.help = "Shows all commands, or one in detail. --markdown prints the table of settings\n"
+		"that the documentation has, for commands with such a table.\n"
 		"\n"
 		"Example: tarn help serve\n",
 	.main = help_main,
@@ -128,6 +163,8 @@ enum command_exit command_main(int argc, char **argv)
 {
 	const struct command *command;
 
+	if (argc > 0 && argv[0][0])
+		program = argv[0];
 	if (argc < 2) {
 		command_print_overview(stderr);
 		return COMMAND_WRONG_USAGE;

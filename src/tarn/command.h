@@ -22,13 +22,17 @@ struct command {
 	const char *help;    /* complete, 80 columns, with an example; ends with a newline */
 	/* prints what follows `help` and is made from tables; may be NULL */
 	void (*help_more)(FILE *out);
+	/* prints the tables of docs/NAME.md, for `tarn help NAME --markdown`; may be NULL */
+	void (*page)(FILE *out);
 	/* argv[0] is the command's name; `--help` was dealt with before */
 	enum command_exit (*main)(int argc, char **argv);
 };
 
+extern const struct command command_arbiter;
 extern const struct command command_bench;
 extern const struct command command_help;
 extern const struct command command_limits;
+extern const struct command command_serve;
 extern const struct command command_version;
 
 /* All commands in the order of the overview, ended by NULL. */
@@ -36,6 +40,15 @@ extern const struct command *const command_table[];
 
 /* The whole program: finds the command and runs it. */
 enum command_exit command_main(int argc, char **argv);
+
+/* How the user called the program, for commands to paste. */
+const char *command_program(void);
+
+/*
+ * Prints one line that begins at `column`, broken between words at 80 columns and continued at
+ * column `indent`.
+ */
+void command_print_wrapped(FILE *out, const char *line, size_t column, size_t indent);
 
 /* Prints what `tarn COMMAND --help` shows. */
 void command_print_help(FILE *out, const struct command *command);

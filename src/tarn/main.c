@@ -1,7 +1,9 @@
 #include "tarn/command.h"
 
 const struct command *const command_table[] = {
-	&command_limits, &command_bench, &command_version, &command_help, NULL,
+	&command_serve, &command_arbiter, &command_limits,
+	&command_bench, &command_version, &command_help,
+	NULL,
 };
 
 int main(int argc, char **argv)
