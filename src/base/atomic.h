@@ -88,9 +88,9 @@ void sim_plain_access(const void *at, size_t bytes, bool write, const char *what
 #define ATOMIC_PTR_U64_(v) ((uint64_t)(uintptr_t)(v))
 #define ATOMIC_U64_PTR_(v) ((void *)(uintptr_t)(v))
 
-ATOMIC_DEFINE(atomic_u32, uint32_t, ATOMIC_SAME_, ATOMIC_TO_U32_, 4)
-ATOMIC_DEFINE(atomic_u64, uint64_t, ATOMIC_SAME_, ATOMIC_SAME_, 8)
-ATOMIC_DEFINE(atomic_ptr, void *, ATOMIC_PTR_U64_, ATOMIC_U64_PTR_, 8)
+ATOMIC_DEFINE(atomic_u32, uint32_t, ATOMIC_SAME_, ATOMIC_TO_U32_, 4);
+ATOMIC_DEFINE(atomic_u64, uint64_t, ATOMIC_SAME_, ATOMIC_SAME_, 8);
+ATOMIC_DEFINE(atomic_ptr, void *, ATOMIC_PTR_U64_, ATOMIC_U64_PTR_, 8);
 
 /* The order of a failed compare-and-swap: as strong as the successful one without its release. */
 static ALWAYS_INLINE int atomic_failure_order(enum order order)
@@ -153,12 +153,12 @@ static ALWAYS_INLINE bool atomic_ptr_cas(struct atomic_ptr *a, void **expected, 
 				 (type)sim_atomic_rmw(&a->value, w, simulated, v, order));         \
 	}
 
-ATOMIC_DEFINE_RMW(atomic_u32, uint32_t, add, __atomic_fetch_add, SIM_ADD, 4)
-ATOMIC_DEFINE_RMW(atomic_u32, uint32_t, or, __atomic_fetch_or, SIM_OR, 4)
-ATOMIC_DEFINE_RMW(atomic_u32, uint32_t, and, __atomic_fetch_and, SIM_AND, 4)
-ATOMIC_DEFINE_RMW(atomic_u64, uint64_t, add, __atomic_fetch_add, SIM_ADD, 8)
-ATOMIC_DEFINE_RMW(atomic_u64, uint64_t, or, __atomic_fetch_or, SIM_OR, 8)
-ATOMIC_DEFINE_RMW(atomic_u64, uint64_t, and, __atomic_fetch_and, SIM_AND, 8)
+ATOMIC_DEFINE_RMW(atomic_u32, uint32_t, add, __atomic_fetch_add, SIM_ADD, 4);
+ATOMIC_DEFINE_RMW(atomic_u32, uint32_t, or, __atomic_fetch_or, SIM_OR, 4);
+ATOMIC_DEFINE_RMW(atomic_u32, uint32_t, and, __atomic_fetch_and, SIM_AND, 4);
+ATOMIC_DEFINE_RMW(atomic_u64, uint64_t, add, __atomic_fetch_add, SIM_ADD, 8);
+ATOMIC_DEFINE_RMW(atomic_u64, uint64_t, or, __atomic_fetch_or, SIM_OR, 8);
+ATOMIC_DEFINE_RMW(atomic_u64, uint64_t, and, __atomic_fetch_and, SIM_AND, 8);
 
 /*
  * For those who only watch (trace, metrics, log, crash report): the same operations, but never a

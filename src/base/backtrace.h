@@ -30,8 +30,8 @@ struct backtrace_at backtrace_of_signal(const void *ucontext);
 /*
  * Puts where the computation at `at` stands, and all that it was called from, into frames[max], and
  * says how many. The first is at.pc unless that is 0; after a call through a wild pointer the
- * caller follows it. Of a return address the last byte of the call is given: the address itself may lie
- * in the next function already, if the called one never returns.
+ * caller follows it. Of a return address the last byte of the call is given: the address itself may
+ * lie in the next function already, if the called one never returns.
  */
 size_t backtrace_walk(struct backtrace_at at, uintptr_t *frames, size_t max);
 

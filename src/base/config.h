@@ -65,7 +65,7 @@ struct config_setting {
 	const char *value;   /* what --help calls the value; by default after the type */
 	const char *meaning; /* one line, without a full stop */
 	const char *role;    /* who uses it; NULL: every node */
-	/* Checks more than the range, on the text; fails with what was wrong, what would be right. */
+	/* Checks more than the range, on the text; fails as fail() wants it. May be NULL. */
 	struct status (*check)(const char *text);
 };
 

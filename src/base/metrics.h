@@ -2,11 +2,11 @@
  * Metrics: counters, gauges and histograms, counted per core and exported in Prometheus' text form.
  *
  * A metric is a static object that registers itself before main(). Counters and histograms have
- * cells in a row per slot (base/self.h): the slot's owner counts with a plain addition in memory
- * of its own, about 2 ns; a reader adds the rows up. On the shared slot 0 the addition is atomic.
+ * cells in a row per slot (base/self.h): the slot's owner counts with a plain addition in memory of
+ * its own, about 2 ns; a reader adds the rows up. On the shared slot 0 the addition is atomic.
  *
  *	METRIC_COUNTER(grown, "tarn_mem_grown_total", "Times that an arena grew");
- *	METRIC_HISTOGRAM(fsync_ns, "tarn_io_fsync_seconds", METRIC_SECONDS, "Time that fsync takes");
+ *	METRIC_HISTOGRAM(fsync_ns, "tarn_io_fsync_seconds", METRIC_SECONDS, "Time of an fsync");
  *	METRIC_GAUGE(threads, "tarn_rt_threads", count_threads, NULL, "User threads that exist");
  *	...
  *	metric_add(&grown, 1);

@@ -123,12 +123,13 @@ static struct status map_aligned(size_t bytes, size_t align, int protection, voi
 	size_t page = os_page_bytes();
 	void *at;
 
+	/* more than any machine has, and the sums below cannot overflow */
+	if (bytes > SIZE_MAX / 4 || align > SIZE_MAX / 4)
+		return fail(STATUS_NO_MEMORY, "memory: %zu bytes is more than the address space",
+			    bytes);
 	bytes = round_up(bytes, page);
 	if (align <= page)
 		return map(bytes, protection, MAP_NORESERVE, ret_at);
-	if (bytes + align < bytes)
-		return fail(STATUS_NO_MEMORY, "memory: %zu bytes is more than the address space",
-			    bytes);
 	TRY(map(bytes + align, protection, MAP_NORESERVE, &at));
 
 	/* cut off what stands over on both sides */
