@@ -68,6 +68,7 @@ static void run_child(const struct options *o, uint64_t seed, struct sim_report 
 			.dump = sc->dump,
 			.steps_max = sc->steps_max,
 			.steps_usual = sc->steps_usual,
+			.time_ns_max = sc->time_ns_max,
 			.trace = trace ? stderr : NULL,
 		},
 		ret);

@@ -21,6 +21,7 @@ struct scenario {
 		seeds; /* how many a test runs; of a planted one, the most until it must be found */
 	uint64_t steps_max;   /* 0: the simulator's own */
 	uint64_t steps_usual; /* 0: unknown */
+	uint64_t time_ns_max; /* of virtual time; 0: the simulator's own */
 };
 
 extern const struct scenario scenarios_sync[];

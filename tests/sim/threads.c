@@ -9,20 +9,26 @@
 #include "base/diag.h"
 #include "base/os.h"
 #include "rt/kthread.h"
+#include "rt/policy.h"
 #include "rt/rt.h"
 #include "rt/sync.h"
 
 #include <string.h>
 
 #define WORKERS_MOST 5
-#define OPS_MOST     8
+#define CORES_MOST   4
 #define ITEMS        256
 #define SEM_UNITS    2
 #define BUFFER_CELLS 2
 #define SHORT_NS     (20 * NS_PER_US)
 
+struct mix;
+
 static struct world {
 	struct rt *rt;
+	const struct mix *mix;
+	uint8_t exclusive; /* class */
+	uint8_t isolated;  /* class */
 
 	struct rt_mutex mutex;
 	uint64_t locked; /* plain, under the mutex */
@@ -524,22 +530,79 @@ static void op_token_channel(struct world *w)
 	token_pass(w, channel_give, channel_take);
 }
 
+/* ---- classes ------------------------------------------------------------------------------------- */
+
+/* Threads move while cores change hands; whatever is refused is refused for a reason. */
+static void op_resize(struct world *w)
+{
+	uint8_t class = (uint8_t)(sim_random(2) ? RT_CLASS_SHARED : w->isolated);
+	struct status s = rt_class_resize(w->rt, class, 1 + sim_random(rt_cores(w->rt)));
+
+	sim_check(status_ok(s) || status_is(s, STATUS_LIMIT), "resize: %s", diag_text());
+}
+
+/* A thread of the exclusive or the isolated class. */
+static void op_class(struct world *w)
+{
+	struct child c = {0};
+	struct rt_attr attr = {.name = "classed", .core = RT_CORE_ANY};
+	struct rt_id id;
+
+	attr.class = sim_random(2) ? w->exclusive : w->isolated;
+
+	struct status s = rt_spawn(w->rt, &attr, child_main, &c, &id);
+
+	if (status_is(s, STATUS_LIMIT))
+		return;
+	check_ok(s, "spawn in a class");
+	check_ok(rt_join(id), "join of a classed thread");
+	SHARED_READ(&c.result, sizeof(c.result));
+	sim_check(c.result == 7, "joined before the end");
+	sim_forget(&c, sizeof(c));
+}
+
 /* ---- the stress --------------------------------------------------------------------------------- */
 
-static void (*const ops[])(struct world *) = {
-	op_mutex,         op_mutex,   op_put,     op_get,       op_put,       op_get,
-	op_read,          op_write,   op_sem,     op_send,      op_send,      op_receive,
-	op_receive,       op_join,    op_cancel,  op_detached,  op_sleep,     op_deadline,
-	op_offload,       op_monitor, op_monitor, op_token_sem, op_token_sem, op_token_channel,
-	op_token_channel, op_wake,    op_yield,
+typedef void op(struct world *);
+
+static op *const all_ops[] = {
+	op_mutex,   op_mutex, op_put,           op_get,           op_put,       op_get,
+	op_read,    op_write, op_sem,           op_send,          op_send,      op_receive,
+	op_receive, op_join,  op_cancel,        op_detached,      op_sleep,     op_deadline,
+	op_offload, op_wake,  op_monitor,       op_monitor,       op_token_sem, op_token_sem,
+	op_resize,  op_class, op_token_channel, op_token_channel, op_yield,
 };
+
+static op *const lock_ops[] = {op_mutex, op_read, op_write, op_write, op_sem, op_put, op_get};
+static op *const token_ops[] = {op_monitor, op_token_sem, op_token_channel};
+static op *const life_ops[] = {op_join, op_cancel, op_detached, op_wake, op_deadline, op_yield};
+static op *const class_ops[] = {op_resize, op_class, op_join, op_yield, op_wake, op_mutex};
+
+/* A mix of operations: the more there are, the seldomer two of a kind meet. */
+struct mix {
+	op *const *ops;
+	uint32_t count;
+	uint32_t ops_most; /* that one worker does */
+};
+
+#define MIX(table, most)                                                                           \
+	{                                                                                          \
+		.ops = (table), .count = ARRAY_SIZE(table), .ops_most = (most)                     \
+	}
+
+static struct mix mix_all = MIX(all_ops, 8);
+static struct mix mix_locks = MIX(lock_ops, 12);
+static struct mix mix_tokens = MIX(token_ops, 12);
+static struct mix mix_life = MIX(life_ops, 8);
+static struct mix mix_classes = MIX(class_ops, 8);
 
 static void worker_main(void *arg)
 {
-	uint32_t count = 1 + sim_random(OPS_MOST);
+	struct world *w = arg;
+	uint32_t count = 1 + sim_random(w->mix->ops_most);
 
 	for (uint32_t i = 0; i < count; i++)
-		ops[sim_random(ARRAY_SIZE(ops))](arg);
+		w->mix->ops[sim_random(w->mix->count)](w);
 }
 
 static void stress_main(void *arg)
@@ -574,6 +637,7 @@ static void balance_main(void *arg)
 			  atomic_u64_load(&w->put, ORDER_RELAXED),
 		  "the buffer lost something");
 	rt_mutex_unlock(&w->buffer_mutex);
+	sim_check(w->tokens == 0 && !rt_sem_try(&w->token_sem), "a token is left");
 }
 
 /* A foreign kernel thread that works with the runtime while the stress goes on. */
@@ -588,8 +652,6 @@ static void foreign_main(void *arg)
 	rt_guest_unregister(guest);
 }
 
-#define CORES_MOST 4
-
 /* Simulated cores are as many as we like; the configuration wants to hear of real ones. */
 static const uint32_t *processors(void)
 {
@@ -602,9 +664,8 @@ static const uint32_t *processors(void)
 	return cpus;
 }
 
-static void threads_body(void *arg)
+static void world_start(struct world *w, struct mix *mix)
 {
-	struct world *w = &world;
 	struct rt_config config = {
 		.cores = 2 + sim_random(CORES_MOST - 1),
 		.cpus = processors(),
@@ -612,18 +673,30 @@ static void threads_body(void *arg)
 		.stack_bytes = 65536,
 		.seed = 1 + sim_random(1000),
 		.mode = sim_random(4) == 0 ? RT_EXCLUSIVE : RT_SHARED,
+		.elastic = sim_random(4) == 0,
 	};
-	struct kthread foreign = {
-		.main = foreign_main, .arg = w, .name = "foreign", .processor = KTHREAD_ANYWHERE};
-	bool with_foreign = sim_random(2);
 
-	(void)arg;
 	config.embedded = config.mode == RT_SHARED && sim_random(4) == 0;
 	memset(w, 0, sizeof(*w));
+	w->mix = mix;
 	w->sem = RT_SEM(SEM_UNITS);
 	w->channel = RT_CHANNEL(w->channel_slots);
 	w->token_channel = RT_CHANNEL(w->token_slots);
 	check_ok(rt_start(&config, &w->rt), "start");
+	check_ok(rt_class_create(w->rt, "exclusive", RT_CLASS_KIND_EXCLUSIVE, 0, &w->exclusive),
+		 "exclusive class");
+	check_ok(rt_class_create(w->rt, "isolated", RT_CLASS_KIND_ISOLATED, 1, &w->isolated),
+		 "isolated class");
+}
+
+static void threads_body(void *arg)
+{
+	struct world *w = &world;
+	struct kthread foreign = {
+		.main = foreign_main, .arg = w, .name = "foreign", .processor = KTHREAD_ANYWHERE};
+	bool with_foreign = sim_random(2);
+
+	world_start(w, arg);
 	if (with_foreign)
 		check_ok(kthread_start(&foreign), "foreign");
 	check_ok(rt_call(w->rt, stress_main, w), "stress");
@@ -634,12 +707,25 @@ static void threads_body(void *arg)
 	w->rt = NULL;
 }
 
+static void threads_dump(void *arg, FILE *out)
+{
+	(void)arg;
+	if (world.rt)
+		rt_dump(world.rt, out);
+}
+
+#define STRESS(id, text, which)                                                                    \
+	{                                                                                          \
+		.name = (id), .about = (text), .body = threads_body, .arg = &(which),              \
+		.dump = threads_dump, .seeds = 1000, .steps_max = 3000000, .steps_usual = 10000,   \
+		.time_ns_max = 100 * NS_PER_S                                                      \
+	}
+
 const struct scenario scenarios_threads[] = {
-	{.name = "threads",
-	 .about = "the runtime: everything at once on two to four cores",
-	 .body = threads_body,
-	 .seeds = 1000,
-	 .steps_max = 3000000,
-	 .steps_usual = 10000},
+	STRESS("threads", "the runtime: everything at once on two to four cores", mix_all),
+	STRESS("threads-locks", "mutex, condition, semaphore, reader-writer lock", mix_locks),
+	STRESS("threads-tokens", "wake-ups that must reach somebody", mix_tokens),
+	STRESS("threads-life", "spawn, join, detach, cancel, wake, deadlines", mix_life),
+	STRESS("threads-classes", "cores change hands while threads run", mix_classes),
 };
 const size_t scenarios_threads_count = ARRAY_SIZE(scenarios_threads);
