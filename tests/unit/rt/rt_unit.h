@@ -1,0 +1,110 @@
+/*
+ * What the unit tests of the runtime share: starting one, checks for user threads, and waiting until
+ * a thread blocks.
+ *
+ * cmocka's assertions jump out of the function that fails, which only the thread that runs the case
+ * can do. In user threads and kernel threads of the test CHECK() and its relatives end the program
+ * with a crash report instead.
+ */
+#pragma once
+
+#include "base/diag.h"
+#include "base/os.h"
+#include "rt/rt.h"
+#include "rt/rt_int.h"
+
+#include <sched.h>
+
+#include "unit.h"
+
+#define CHECK(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			PANIC("%s does not hold", #condition);                                     \
+	} while (0)
+
+/* The call must return STATUS_<code>. */
+#define CHECK_STATUS(call, expected)                                                               \
+	do {                                                                                       \
+		struct status check_status_ = (call);                                              \
+		if (check_status_.code != STATUS_##expected)                                       \
+			PANIC("%s: is %s, should be %s: %s", #call,                                \
+			      status_name(check_status_.code), status_name(STATUS_##expected),     \
+			      diag_text());                                                        \
+	} while (0)
+
+#define CHECK_OK(call) CHECK_STATUS(call, OK)
+
+/* Starts a runtime; the rest of its configuration is the default. */
+static inline struct rt *unit_start(uint32_t cores)
+{
+	struct rt *rt;
+
+	assert_ok(rt_start(&(struct rt_config){.cores = cores, .seed = 1}, &rt));
+	return rt;
+}
+
+/* Runs body(arg) as a user thread of a runtime of its own. */
+static inline void unit_run(uint32_t cores, void (*body)(void *), void *arg)
+{
+	struct rt *rt = unit_start(cores);
+
+	assert_ok(rt_call(rt, body, arg));
+	rt_stop(rt);
+}
+
+/*
+ * Lets somebody else run: on a kernel thread, and on a user thread too, since who is waited for may
+ * be on a core that the kernel has put behind this one on the same processor.
+ */
+static inline void unit_yield(void)
+{
+	struct rt_core *c = core_self();
+
+	if (c && c->current)
+		rt_yield();
+	sched_yield();
+}
+
+/* Whether the thread waits for something now. */
+static inline bool unit_blocked(struct rt_id id)
+{
+	uint64_t word = atomic_u64_load(&thread_of(id)->wait, ORDER_ACQUIRE) & WAIT_STATE_MASK;
+
+	return word == WAIT_WATCHED || word == WAIT_BLOCKED;
+}
+
+/* Returns when the thread has begun to wait. It must not be woken meanwhile. */
+static inline void unit_until_blocked(struct rt_id id)
+{
+	while (!unit_blocked(id))
+		unit_yield();
+}
+
+/* Returns when the word has at least the value. */
+static inline void unit_until(struct atomic_u32 *word, uint32_t value)
+{
+	while (atomic_u32_load(word, ORDER_ACQUIRE) < value)
+		unit_yield();
+}
+
+/* Adds 1 and returns what it was. */
+static inline uint32_t unit_count(struct atomic_u32 *word)
+{
+	return atomic_u32_add(word, 1, ORDER_ACQ_REL);
+}
+
+/* Spawns on a core or on RT_CORE_ANY, joinable. */
+static inline struct rt_id unit_spawn(uint32_t core, void (*entry)(void *), void *arg)
+{
+	struct rt_attr attr = {.core = core};
+	struct rt_id id;
+
+	CHECK_OK(rt_spawn(rt_current(), &attr, entry, arg, &id));
+	return id;
+}
+
+/* Runs the cases whose names contain the program's argument; all without one. */
+#define unit_main(tests, argc, argv)                                                               \
+	(cmocka_set_test_filter((argc) > 1 ? (argv)[1] : NULL),                                    \
+	 cmocka_run_group_tests(tests, NULL, NULL))
