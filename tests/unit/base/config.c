@@ -396,12 +396,12 @@ static void config_dump__can_be_read_back(void **state)
 	char text[16384];
 
 	(void)state;
-	assert_ok(create(LIST("--data= # \"\\ ", "--quiet", "--peers=a,b", "--listen=off",
+	assert_ok(create(LIST("--data= #\\\\\" ", "--quiet", "--peers=a,b", "--listen=off",
 			      "--wait-time=7us", "--even=\"quo\\t"),
 			 NULL, NULL));
 	snprintf(text, sizeof(text), "%s", printed(print_dump));
 	assert_ok(create(NULL, NULL, text));
-	assert_string_equal(values()->data, " # \"\\ ");
+	assert_string_equal(values()->data, " #\\\\\" ");
 	assert_string_equal(values()->even, "\"quo\\t");
 	assert_true(values()->quiet);
 	assert_int_equal(values()->peers.count, 2);

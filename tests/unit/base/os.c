@@ -55,15 +55,29 @@ static bool faults(volatile char *at)
 	return how != 0;
 }
 
+/* The bytes of address space that this process has taken. */
+static uint64_t address_space(void)
+{
+	char text[128];
+	size_t bytes;
+
+	assert_ok(os_file_read("/proc/self/statm", text, sizeof(text), &bytes));
+	return strtoull(text, NULL, 10) * os_page_bytes();
+}
+
 static void os_reserve__aligned_and_without_access(void **state)
 {
 	void *at, *small;
 
 	(void)state;
-	assert_ok(os_reserve(4 * MIB, 2 * MIB, &at));
-	assert_int_equal((uintptr_t)at % (2 * MIB), 0);
+	uint64_t before = address_space();
+	assert_ok(os_reserve(4 * MIB, 1024 * MIB, &at));
+	assert_int_equal((uintptr_t)at % (1024 * MIB), 0);
 	assert_true(faults(at));
+	/* what alignment took beyond is given back */
+	assert_int_equal(address_space(), before + 4 * MIB);
 	assert_ok(os_unmap(at, 4 * MIB));
+	assert_int_equal(address_space(), before);
 	/* rounded up to a page */
 	assert_ok(os_reserve(1, 1, &small));
 	assert_ok(os_unmap(small, os_page_bytes()));
@@ -199,6 +213,25 @@ static void os_memfd__shared_and_sealed(void **state)
 	assert_status(os_memfd_seal(fd), DENIED);
 	assert_ok(os_unmap(a, 8192));
 	assert_ok(os_unmap(b, 4096));
+	os_close(fd);
+}
+
+static void os_map_file__over_a_reservation(void **state)
+{
+	char *at, *again;
+	void *mapped;
+	int fd;
+
+	(void)state;
+	assert_ok(os_memfd("test", 0, 4096, &fd));
+	assert_ok(os_reserve(8192, 4096, (void **)&at));
+	assert_ok(os_map_file(at + 4096, 4096, fd, 0, true, &mapped));
+	assert_ptr_equal(mapped, at + 4096);
+	assert_ok(os_map_file(NULL, 4096, fd, 0, false, (void **)&again));
+	at[4096] = 'x';
+	assert_int_equal(again[0], 'x');
+	assert_ok(os_unmap(at, 8192));
+	assert_ok(os_unmap(again, 4096));
 	os_close(fd);
 }
 
@@ -488,6 +521,7 @@ int main(void)
 		cmocka_unit_test(os_guard_install__and_remove),
 		cmocka_unit_test(os_memory_peek__tells_instead_of_faulting),
 		cmocka_unit_test(os_memfd__shared_and_sealed),
+		cmocka_unit_test(os_map_file__over_a_reservation),
 		cmocka_unit_test(os_futex_wait__looks_at_the_word),
 		cmocka_unit_test(os_futex_wake__ends_the_wait),
 		cmocka_unit_test(os_sleep_ns__at_least),
