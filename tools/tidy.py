@@ -36,7 +36,16 @@ def check_file(root, build, seen_folder, path, entry):
     if done.returncode == 0 and not re.search(r'(?:warning|error): ', done.stdout):
         mark.touch()
         return ''
-    return done.stdout or f'{CLANG_TIDY} ended with status {done.returncode}'
+    return short(done.stdout) or f'{CLANG_TIDY} ended with status {done.returncode}'
+
+
+def short(output):
+    """Each warning with the line that it is about; without the path of thought that led there."""
+    lines, kept = output.splitlines(), []
+    for at, line in enumerate(lines):
+        if re.search(r': (?:warning|error): ', line):
+            kept += lines[at:at + 3]
+    return '\n'.join(kept)
 
 
 def fingerprint(root, entry):

@@ -100,10 +100,8 @@ def check(build, repository, work):
     tap = Tap()
     tap.case('meson install', run(['meson', 'install', '-C', build, '--no-rebuild', '--destdir', work / 'root']))
     pc = next((work / 'root').rglob('tarn.pc'))
-    lib, prefix = pc.parent.parent, pc.parent.parent
-    while prefix.name != 'lib':
-        prefix = prefix.parent
-    prefix = prefix.parent
+    lib = pc.parent.parent
+    prefix = next((work / 'root').rglob('include/tarn')).parent.parent
     environment = {**os.environ, 'PKG_CONFIG_PATH': str(pc.parent)}
     ask = ['pkg-config', f'--define-variable=prefix={prefix}', '--cflags', '--libs', 'tarn']
     shared = output(ask, env=environment).split()
