@@ -4,7 +4,7 @@
 #pragma once
 
 /*
- * NULL if all is well, otherwise the first thing that is not. The text is static. Nobody may allocate
+ * NULL if all is well, otherwise the first thing that is not, a static text. Nobody may allocate
  * or free meanwhile; the grower must not run.
  */
 const char *mem_check(void);

@@ -151,16 +151,14 @@ static uint64_t part_give_back(struct mem_part *part, uint64_t keep)
 {
 	uint64_t excess = excess_of(part);
 	uint64_t before = atomic_u64_load(&arena.resident, ORDER_RELAXED);
-	bool done = false;
+	bool done;
 
 	if (excess <= keep)
 		return 0;
 	spinlock_lock(&part->lock);
-	bool spare = part->ready_count > ahead_chunks(part) ||
-		     (!list_empty(&part->ready) && part->ready_count == 0);
+	uint64_t ahead = ahead_chunks(part);
 	spinlock_unlock(&part->lock);
-	if (spare)
-		done = run_chunk_give_back(part);
+	done = run_chunk_give_back(part, ahead);
 	if (!done) {
 		uint64_t pages = (excess - keep + MEM_PAGE_BYTES - 1) >> MEM_PAGE_SHIFT;
 
@@ -202,7 +200,7 @@ bool grow_reclaim(uint64_t bytes)
 		struct mem_part *part = &arena.part[i];
 
 		while (limit - atomic_u64_load(&arena.resident, ORDER_RELAXED) < bytes &&
-		       run_chunk_give_back(part))
+		       run_chunk_give_back(part, 0))
 			any = true;
 		while (limit - atomic_u64_load(&arena.resident, ORDER_RELAXED) < bytes &&
 		       run_purge(part, PURGE_PAGES, 1) > 0)

@@ -582,11 +582,11 @@ static size_t idle_group(const struct mem_part *part)
 	return part->chunk_count;
 }
 
-/* The first chunk of a piece that nobody uses, and its length; chunk_count: none. Lock held. */
-static size_t idle_piece(struct mem_part *part, size_t *ret_count)
+/* The first chunk of a piece to give back, and its length; chunk_count: none. The lock is held. */
+static size_t idle_piece(struct mem_part *part, uint64_t keep, size_t *ret_count)
 {
 	*ret_count = GROUP_CHUNKS;
-	if (part->backing == MEM_BACKING_HUGE_1G) {
+	if (part->backing == MEM_BACKING_HUGE_1G && part->ready_count >= keep + GROUP_CHUNKS) {
 		size_t first = idle_group(part);
 
 		if (first < part->chunk_count)
@@ -597,18 +597,18 @@ static size_t idle_piece(struct mem_part *part, size_t *ret_count)
 	for (struct list *l = part->ready.prev; l != &part->ready; l = l->prev) {
 		struct chunk *c = CONTAINER_OF(l, struct chunk, link);
 
-		if (!chunk_in_group(part, c))
+		if (!chunk_in_group(part, c) && (c->pages_absent || part->ready_count > keep))
 			return chunk_index(part, c);
 	}
 	return part->chunk_count;
 }
 
-bool run_chunk_give_back(struct mem_part *part)
+bool run_chunk_give_back(struct mem_part *part, uint64_t keep)
 {
 	size_t count;
 
 	spinlock_lock(&part->lock);
-	size_t first = idle_piece(part, &count);
+	size_t first = idle_piece(part, keep, &count);
 	bool found = first < part->chunk_count;
 	for (size_t i = first; found && i < first + count; i++)
 		chunk_seize(part, i);

@@ -34,8 +34,11 @@ void run_free(char *run, size_t pages);
  */
 bool run_chunk_ahead(struct mem_part *part);
 
-/* Gives one ready piece back to the kernel. False if there is none or it was refused. */
-bool run_chunk_give_back(struct mem_part *part);
+/*
+ * Gives one vacant piece back to the kernel: one that has given some pages back already, else a
+ * whole one if more than `keep` chunks are ready. False if there is none or it was refused.
+ */
+bool run_chunk_give_back(struct mem_part *part, uint64_t keep);
 
 /*
  * Gives free pages of chunks in use back to the kernel, the emptiest chunk first, until `pages` are
