@@ -14,11 +14,6 @@
 #define COUNTDOWN_MOST 256
 #define LOOK_WANTED_NS 3000
 
-/* The most that a core spins without finding work. */
-#define SPIN_SHARED_NS    (50 * NS_PER_US)
-#define SPIN_DEDICATED_NS (200 * NS_PER_US)
-#define SPIN_LEAST_NS     (2 * NS_PER_US)
-
 /*
  * An idle core looks around every so many rounds of polling, and pauses every so many: with a pause
  * in each, what arrives waits for its end; with none, the polling takes the cache line away from
@@ -342,96 +337,24 @@ static uint32_t look_around(struct rt_core *c)
 	return events;
 }
 
-/* ---- sleeping ------------------------------------------------------------------------------- */
-
-static void futex_sleep(void *arg, uint64_t deadline)
-{
-	struct rt_core *c = arg;
-
-	kthread_sleep(&c->futex, 0, deadline);
-	atomic_u32_store(&c->futex, 0, ORDER_RELAXED);
-}
-
-static void futex_wake(void *arg)
-{
-	struct rt_core *c = arg;
-
-	atomic_u32_store(&c->futex, 1, ORDER_RELEASE);
-	kthread_wake(&c->futex, 1);
-}
-
-static uint64_t spin_limit(const struct rt_core *c)
-{
-	if (c->rt->config.embedded)
-		return 0;
-	return clock_ns_to_cycles(c->rt->config.mode == RT_SHARED ? SPIN_SHARED_NS
-								  : SPIN_DEDICATED_NS);
-}
-
-/*
- * The budget follows the gaps between work: ski rental with a wake-up as the price of the skis. Work
- * that came while we span doubles what we are ready to spend; a sleep that lasted long halves it.
- */
-static void spin_adapt(struct rt_core *c, uint64_t slept_cycles)
-{
-	uint64_t most = spin_limit(c);
-	uint64_t least = most ? clock_ns_to_cycles(SPIN_LEAST_NS) : 0;
-
-	if (slept_cycles <= most)
-		c->spin_cycles = c->spin_cycles * 2 + least;
-	else
-		c->spin_cycles /= 2;
-	if (c->spin_cycles > most)
-		c->spin_cycles = most;
-	if (c->spin_cycles < least)
-		c->spin_cycles = least;
-}
+/* ---- idle -------------------------------------------------------------------------------------- */
 
 static bool must_stop(const struct rt_core *c)
 {
 	return atomic_u32_load(&c->stopping, ORDER_ACQUIRE) != 0;
 }
 
-/* Sleeps until there may be work. */
-static void core_park(struct rt_core *c)
+bool core_has_work(const struct rt_core *c)
 {
-	uint64_t before = clock_cycles();
-
-	load_publish(c);
-	/* a core that sleeps watches nobody */
-	for (uint32_t i = 0; i < WATCHED_MOST; i++)
-		watch_end(c, i);
-	/* seq_cst, against woken_push(), the spawn cell's turn and core_stop(): each side writes its
-	 * word and then reads the other's, so at least one of them sees the other */
-	atomic_u32_store(&c->parked, 1, ORDER_SEQ_CST);
-	atomic_fence(ORDER_SEQ_CST);
-	if (!c->ready.first && !arrivals(c) && !must_stop(c) &&
-	    atomic_u32_load(&c->serves, ORDER_RELAXED) == c->serves_seen)
-		c->sleeper.sleep(c->sleeper.arg, timers_next(c));
-	atomic_u32_store(&c->parked, 0, ORDER_RELAXED);
-
-	uint64_t after = clock_cycles();
-
-	counter_add(&c->stats.parks, 1);
-	counter_add(&c->stats.parked_ns, clock_cycles_to_ns(after - before));
-	c->looked_at = after;
-	spin_adapt(c, after - before);
-	c->idle_since = after;
+	return c->ready.first || arrivals(c) || must_stop(c) ||
+	       atomic_u32_load(&c->serves, ORDER_RELAXED) != c->serves_seen;
 }
 
-void core_kick(struct rt_core *c)
+void core_rest(struct rt_core *c)
 {
-	if (likely(atomic_u32_load(&c->parked, ORDER_SEQ_CST) == 0))
-		return;
-	/* of several wakers one makes the call */
-	if (atomic_u32_exchange(&c->parked, 0, ORDER_ACQ_REL) == 0)
-		return;
-
-	struct rt_core *me = core_self();
-
-	if (me)
-		counter_add(&me->stats.kicks, 1);
-	c->sleeper.wake(c->sleeper.arg);
+	load_publish(c);
+	for (uint32_t i = 0; i < WATCHED_MOST; i++)
+		watch_end(c, i);
 }
 
 /* Polls until there is something to run. */
@@ -455,12 +378,19 @@ static void idle(struct rt_core *c)
 				cpu_relax();
 			continue;
 		}
-		if (look_around(c) > 0 || c->ready.first) { /* woken threads are no events */
+
+		uint64_t before = c->looked_at;
+
+		if (look_around(c) > 0 || c->ready.first) {
 			c->idle_since = c->looked_at;
 			continue;
 		}
 		if (round == IDLE_LOOK_ROUNDS)
 			load_publish(c);
+		/* the kernel ran somebody else meanwhile: who spins is who is made to wait, and
+		 * who sleeps runs at once when he is woken */
+		if (c->rt->config.mode == RT_SHARED && c->looked_at - before > c->preempted_cycles)
+			c->spin_cycles = 0;
 		if (c->rt->config.mode != RT_EXCLUSIVE &&
 		    c->looked_at - c->idle_since >= c->spin_cycles)
 			core_park(c);
@@ -569,80 +499,4 @@ void core_make_ready(struct rt_thread *t)
 		counter_add(&me->stats.wakes_remote, 1);
 	if (woken_push(c, t))
 		core_kick(c);
-}
-
-/* ---- slots of this core ----------------------------------------------------------------------- */
-
-#define SLOTS_BATCH 32
-#define SLOTS_MOST  (SLOTS_BATCH * 4)
-
-struct rt_thread *core_slot_take(struct rt_core *c)
-{
-	if (unlikely(c->free == NULL)) {
-		c->free_count = slots_take(c->rt, SLOTS_BATCH, &c->free);
-		if (c->free_count == 0)
-			return NULL;
-	}
-
-	struct rt_thread *t = c->free;
-
-	c->free = t->next;
-	c->free_count--;
-	return t;
-}
-
-void core_slot_give(struct rt_core *c, struct rt_thread *t)
-{
-	t->next = c->free;
-	c->free = t;
-	if (++c->free_count < SLOTS_MOST)
-		return;
-
-	/* keep the most recently used: their stacks are warm */
-	struct rt_thread *last = c->free;
-
-	for (uint32_t i = 1; i < SLOTS_MOST - 2 * SLOTS_BATCH; i++)
-		last = last->next;
-	slots_give(&c->rt->slots, last->next, 2 * SLOTS_BATCH);
-	last->next = NULL;
-	c->free_count -= 2 * SLOTS_BATCH;
-}
-
-/* ---- what a core looks at and where it sleeps ------------------------------------------------ */
-
-void core_sleeper_reset(struct rt_core *c)
-{
-	c->sleeper = (struct rt_sleeper){.sleep = futex_sleep, .wake = futex_wake, .arg = c};
-}
-
-void rt_sleeper_set(const struct rt_sleeper *sleeper)
-{
-	struct rt_core *c = core_self();
-
-	ASSERT(c != NULL);
-	if (sleeper)
-		c->sleeper = *sleeper;
-	else
-		core_sleeper_reset(c);
-}
-
-void rt_hook_add(struct rt_hook *hook)
-{
-	struct rt_core *c = core_self();
-
-	ASSERT(c != NULL);
-	hook->next = c->hooks;
-	c->hooks = hook;
-}
-
-void rt_hook_remove(struct rt_hook *hook)
-{
-	struct rt_core *c = core_self();
-	struct rt_hook **at;
-
-	ASSERT(c != NULL);
-	for (at = &c->hooks; *at && *at != hook; at = &(*at)->next)
-		;
-	ASSERT(*at == hook);
-	*at = hook->next;
 }

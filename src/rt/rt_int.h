@@ -170,7 +170,9 @@ struct rt_core {
 	struct rt_timer *timers; /* pairing heap */
 	uint64_t looked_at;      /* cycles */
 	uint64_t spin_cycles;    /* present budget */
-	uint64_t idle_since;     /* cycles; 0 while there is work */
+	uint64_t
+		preempted_cycles; /* longer between two looks while idle: the kernel took the core */
+	uint64_t idle_since;      /* cycles; 0 while there is work */
 	uint32_t serves_seen;
 	struct rt_sleeper sleeper;
 	struct core_stats stats;
@@ -235,6 +237,9 @@ void slots_give(struct slots *s, struct rt_thread *list, uint32_t count);
 void *slots_stack(const struct slots *s, const struct rt_thread *t, size_t *ret_bytes);
 /* The thread on whose stack or guard page `address` lies; *ret_guard says which. NULL: none. */
 struct rt_thread *slots_find(const struct slots *s, const void *address, bool *ret_guard);
+/* A free slot for a thread that will start on `c`, which is the calling core. NULL at the limit. */
+struct rt_thread *core_slot_take(struct rt_core *c);
+void core_slot_give(struct rt_core *c, struct rt_thread *t);
 /* Puts a slot's context at the start of thread_main(). */
 void slots_context(const struct slots *s, struct rt_thread *t);
 
@@ -287,11 +292,16 @@ static ALWAYS_INLINE bool wait_ended(const struct rt_thread *t)
 {
 	return (atomic_u64_load(&t->wait, ORDER_ACQUIRE) & WAIT_STATE_MASK) > WAIT_BLOCKED;
 }
+/* Whether the core must not sleep now. */
+bool core_has_work(const struct rt_core *c);
+/* Before a sleep: tells its load and watches nobody any more, which may make threads ready. */
+void core_rest(struct rt_core *c);
+
+/* park.c */
+/* Sleeps until there may be work. */
+void core_park(struct rt_core *c);
 /* Wakes the core if it sleeps, after something was put where its dispatcher will find it. */
 void core_kick(struct rt_core *c);
-/* A free slot for a thread that will start on `c`, which is the calling core. NULL at the limit. */
-struct rt_thread *core_slot_take(struct rt_core *c);
-void core_slot_give(struct rt_core *c, struct rt_thread *t);
 
 /* Puts the futex back as where the core sleeps. */
 void core_sleeper_reset(struct rt_core *c);

@@ -102,6 +102,9 @@ static uint32_t processor_of(const struct rt_config *config, const struct cpus *
 
 /* ---- cores ------------------------------------------------------------------------------------- */
 
+/* An idle core looks around every microsecond or so. */
+#define PREEMPTED_NS (300 * NS_PER_US)
+
 static void core_init(struct rt *rt, uint32_t number, uint32_t processor)
 {
 	struct rt_core *c = &rt->cores[number];
@@ -111,6 +114,7 @@ static void core_init(struct rt *rt, uint32_t number, uint32_t processor)
 	c->processor = processor;
 	c->random = (rt->config.seed + number + 1) * 0x9e3779b97f4a7c15ull | 1;
 	c->countdown_start = 16;
+	c->preempted_cycles = clock_ns_to_cycles(PREEMPTED_NS);
 	c->self_thread.name = "dispatcher";
 	self_init(&c->self, &c->self_thread);
 	c->self.core = c;

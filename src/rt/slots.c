@@ -205,3 +205,40 @@ void slots_give(struct slots *s, struct rt_thread *list, uint32_t count)
 	s->free_count += count;
 	spinlock_unlock(&s->lock);
 }
+
+/* ---- slots of this core ----------------------------------------------------------------------- */
+
+#define SLOTS_BATCH 32
+#define SLOTS_MOST  (SLOTS_BATCH * 4)
+
+struct rt_thread *core_slot_take(struct rt_core *c)
+{
+	if (unlikely(c->free == NULL)) {
+		c->free_count = slots_take(c->rt, SLOTS_BATCH, &c->free);
+		if (c->free_count == 0)
+			return NULL;
+	}
+
+	struct rt_thread *t = c->free;
+
+	c->free = t->next;
+	c->free_count--;
+	return t;
+}
+
+void core_slot_give(struct rt_core *c, struct rt_thread *t)
+{
+	t->next = c->free;
+	c->free = t;
+	if (++c->free_count < SLOTS_MOST)
+		return;
+
+	/* keep the most recently used: their stacks are warm */
+	struct rt_thread *last = c->free;
+
+	for (uint32_t i = 1; i < SLOTS_MOST - 2 * SLOTS_BATCH; i++)
+		last = last->next;
+	slots_give(&c->rt->slots, last->next, 2 * SLOTS_BATCH);
+	last->next = NULL;
+	c->free_count -= 2 * SLOTS_BATCH;
+}
