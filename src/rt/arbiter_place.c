@@ -469,7 +469,7 @@ struct status arbiter_place_adopt(struct arbiter_place *place, uint32_t number, 
 {
 	struct place_process *process = &place->process[number];
 
-	if (process->tid[slot] == tid)
+	if (tid > 0 && process->tid[slot] == tid)
 		return OK;
 	if (!arbiter_os_peer_has(process->peer, tid))
 		return fail(STATUS_DENIED, "arbiter: process %d has no thread %d",

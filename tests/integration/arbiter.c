@@ -7,6 +7,7 @@
 #include "rt/arbiter_plan.h"
 
 #include <sched.h>
+#include <sys/prctl.h>
 
 static enum arbiter_backend backends[3];
 static uint32_t backend_count;
@@ -303,6 +304,8 @@ static pid_t hog_start(const struct daemon *d, int *ret_ready)
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail */
+
 		struct app *app = app_start(d->path, cores, false);
 
 		app_want(app, 0, cores);
@@ -380,6 +383,7 @@ static pid_t daemon_fork(struct daemon *d)
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (!daemon_start(d) || write(ready[1], "!", 1) != 1)
 			_exit(1);
 		pause();
