@@ -152,7 +152,7 @@ const char *node_phase_name(const struct node *node)
 
 void node_dump(const struct node *node)
 {
-	(void)node;
+	rt_dump(node->rt, stderr);
 	mem_dump(stderr);
 	trace_dump(stderr, DUMP_EVENTS);
 	fflush(stderr);

@@ -96,14 +96,30 @@ static json_t *status_memory(const struct node *node)
 	return memory;
 }
 
-static json_t *status_cores(const struct node *node)
+static json_t *status_cores(const struct node *node, const struct rt_stats *stats)
 {
 	static const char *const modes[] = {"shared", "dedicated", "exclusive"};
 	json_t *cores = json_object();
 
 	json_object_set_new(cores, "count", integer(rt_cores(node->rt)));
 	json_object_set_new(cores, "mode", json_string(modes[node->settings->core_mode]));
+	json_object_set_new(cores, "busy_ns", integer(stats->busy_ns));
+	json_object_set_new(cores, "idle_ns", integer(stats->idle_ns));
+	json_object_set_new(cores, "parked_ns", integer(stats->parked_ns));
+	json_object_set_new(cores, "parks", integer(stats->parks));
+	json_object_set_new(cores, "kicks", integer(stats->kicks));
 	return cores;
+}
+
+static json_t *status_threads(const struct node *node, const struct rt_stats *stats)
+{
+	json_t *threads = json_object();
+
+	json_object_set_new(threads, "alive", integer(stats->threads_alive));
+	json_object_set_new(threads, "created", integer(stats->threads_created));
+	json_object_set_new(threads, "most", integer(node->budget.threads_max));
+	json_object_set_new(threads, "switches", integer(stats->switches));
+	return threads;
 }
 
 static json_t *status_holds_back(const struct node *node)
@@ -151,8 +167,10 @@ static void page_status(void *arg, const struct http_request *request,
 {
 	const struct node *node = arg;
 	json_t *status = json_object();
+	struct rt_stats stats;
 
 	(void)request;
+	rt_stats(node->rt, &stats);
 	json_object_set_new(status, "name", json_string(node->settings->name));
 	json_object_set_new(status, "version", json_string(version_text));
 	json_object_set_new(status, "commit", json_string(version_commit));
@@ -161,7 +179,8 @@ static void page_status(void *arg, const struct http_request *request,
 	json_object_set_new(status, "pid", integer((uint64_t)getpid()));
 	json_object_set_new(status, "doors", status_doors(node));
 	json_object_set_new(status, "memory", status_memory(node));
-	json_object_set_new(status, "cores", status_cores(node));
+	json_object_set_new(status, "cores", status_cores(node, &stats));
+	json_object_set_new(status, "threads", status_threads(node, &stats));
 	json_object_set_new(status, "holds_back", status_holds_back(node));
 	json_object_set_new(status, "settings", status_settings(node));
 	response->type = "application/json";
