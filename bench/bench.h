@@ -57,6 +57,8 @@ enum bench_metric {
 	BENCH_P50_NS,
 	BENCH_P99_NS,
 	BENCH_P999_NS,
+	BENCH_LIFO_NS, /* of two patterns of use, whose mean is the headline */
+	BENCH_MIX_NS,
 	BENCH_CPU_S_PER_GB,
 	BENCH_OPS_PER_CPU_S,
 	BENCH_METRICS,

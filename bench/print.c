@@ -14,6 +14,8 @@ static const struct bench_metric_info metrics[BENCH_METRICS] = {
 	[BENCH_P50_NS] = {"p50_ns", "ns", false},
 	[BENCH_P99_NS] = {"p99_ns", "ns", false},
 	[BENCH_P999_NS] = {"p999_ns", "ns", false},
+	[BENCH_LIFO_NS] = {"lifo_ns", "ns", false},
+	[BENCH_MIX_NS] = {"mix_ns", "ns", false},
 	[BENCH_CPU_S_PER_GB] = {"cpu_s_per_gb", "s/GB", false},
 	[BENCH_OPS_PER_CPU_S] = {"ops_per_cpu_s", "ops/s", true},
 };
