@@ -40,7 +40,7 @@ struct config *config_new(const struct config_schema *schema);
 /* Sets every setting to its default. */
 struct status config_apply_defaults(struct config *c);
 
-/* Applies a file's text[bytes]; `name` is what messages call it. text[bytes] must be NUL. */
+/* Applies a file's text[bytes]; `name` is what messages call it. */
 struct status config_apply_text(struct config *c, const char *name, const char *text, size_t bytes);
 
 /* A value that was found somewhere. All is borrowed. */

@@ -16,8 +16,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Nested crashes in a report and the frames of AVX-512 registers: 64 KiB leaves room for both. */
-#define SIGNAL_STACK_BYTES 65536
+/*
+ * Nested crashes in a report and the frames of AVX-512 registers: 64 KiB leaves room for both. The
+ * page more tells our stacks from others': crash_thread_fini() knows them by their size.
+ */
+#define SIGNAL_STACK_BYTES (65536 + 4096)
 #define FRAMES_MAX         64
 #define REPORT_FD          STDERR_FILENO
 

@@ -5,6 +5,8 @@
 #include "base/config_int.h"
 #include "base/diag.h"
 
+#include "fuzz.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,8 +65,6 @@ static void read_back(const struct config *c)
 	config_destroy(again);
 	free(text);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {

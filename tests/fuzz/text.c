@@ -5,6 +5,8 @@
 #include "base/text.h"
 #include "base/cpus.h"
 
+#include "fuzz.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,8 +81,6 @@ static void try_escapes(const void *bytes, size_t count)
 			i++;
 	}
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
