@@ -285,8 +285,11 @@ static struct status on_welcome(struct arbiter_client *client,
 {
 	void *at;
 
-	if (client->link != LINK_GREETED || fd < 0)
-		return fail(STATUS_CORRUPT, "arbiter: WELCOME without a page, or twice");
+	if (client->link != LINK_GREETED)
+		return fail(STATUS_CORRUPT, "arbiter: WELCOME twice");
+	if (fd < 0 || !arbiter_os_memfd_safe(fd, ARBITER_PAGE_BYTES))
+		return fail(STATUS_CORRUPT, "arbiter: WELCOME without a page of %u bytes, sealed",
+			    ARBITER_PAGE_BYTES);
 	TRY(os_map_file(NULL, ARBITER_PAGE_BYTES, fd, 0, false, &at));
 
 	struct status status = page_show(client, fd, false);
@@ -347,6 +350,17 @@ static void listen_to(struct arbiter_client *client)
 		if (bad)
 			lost(client);
 	}
+}
+
+bool arbiter_client_wait(struct arbiter_client *client, uint64_t deadline)
+{
+	struct arbiter_ready ready[2];
+
+	/* level-triggered: what is found here is found again by the poll */
+	if (arbiter_os_wait(client->epoll, ready, ARRAY_SIZE(ready), deadline) == 0)
+		return false;
+	arbiter_client_poll(client);
+	return true;
 }
 
 void arbiter_client_poll(struct arbiter_client *client)
@@ -548,31 +562,43 @@ static bool park_end(struct arbiter_client *client, uint32_t slot, uint64_t word
 	return good;
 }
 
-struct status arbiter_core_park(struct arbiter_client *client, uint32_t slot,
-				struct arbiter_grant *ret)
+bool arbiter_core_offer(struct arbiter_client *client, uint32_t slot)
+{
+	ASSERT(slot < client->config.slots);
+	return park_begin(client, slot);
+}
+
+bool arbiter_core_claim(struct arbiter_client *client, uint32_t slot, struct arbiter_grant *ret)
 {
 	const struct arbiter_page_slot *at = &client->page->slot[slot];
-	uint64_t word;
+	uint64_t word = word_of(client->page, slot);
 
-	ASSERT(slot < client->config.slots);
-	if (!park_begin(client, slot))
-		return fail(STATUS_CANCELLED, "arbiter: the client stops");
-	for (;;) {
-		word = word_of(client->page, slot);
-		if (!grants(word, client->seat[slot].returned))
-			os_futex_wait_shared(futex_of(client->page, slot), (uint32_t)word,
-					     CLOCK_NEVER);
-		else if (park_end(client, slot, word))
-			break;
-	}
-	if (word == STOPPED)
-		return fail(STATUS_CANCELLED, "arbiter: the client stops");
+	if (!grants(word, client->seat[slot].returned) || word == STOPPED ||
+	    !park_end(client, slot, word))
+		return false;
 	*ret = (struct arbiter_grant){
 		.cpu = word & LOCAL << 1 ? ARBITER_CPU_ANY
 					 : atomic_u32_load(&at->cpu, ORDER_RELAXED),
 		.generation = word >> 1,
 	};
-	return OK;
+	return true;
+}
+
+struct status arbiter_core_park(struct arbiter_client *client, uint32_t slot,
+				struct arbiter_grant *ret)
+{
+	bool offered = arbiter_core_offer(client, slot);
+
+	while (offered && !arbiter_core_claim(client, slot, ret)) {
+		uint64_t word = word_of(client->page, slot);
+
+		if (word == STOPPED)
+			offered = false;
+		else if (!grants(word, client->seat[slot].returned))
+			os_futex_wait_shared(futex_of(client->page, slot), (uint32_t)word,
+					     CLOCK_NEVER);
+	}
+	return offered ? OK : fail(STATUS_CANCELLED, "arbiter: the client stops");
 }
 
 void arbiter_core_return(struct arbiter_client *client, uint32_t slot)

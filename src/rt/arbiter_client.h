@@ -82,6 +82,15 @@ struct status arbiter_core_park(struct arbiter_client *client, uint32_t slot,
 				struct arbiter_grant *ret);
 
 /*
+ * The two halves of arbiter_core_park(), for a kernel thread that sleeps in a place of its own. The
+ * first gives back and offers; false after arbiter_client_stop(). The second says whether a core has
+ * been granted since; the control thread wakes the slots' threads to ask after each
+ * arbiter_client_poll() and arbiter_request(). Neither blocks. Both from the slot's kernel thread.
+ */
+bool arbiter_core_offer(struct arbiter_client *client, uint32_t slot);
+bool arbiter_core_claim(struct arbiter_client *client, uint32_t slot, struct arbiter_grant *ret);
+
+/*
  * Gives the slot's core back without offering the thread for another, because it ends. Harmless if
  * the slot has none. The slot may be parked again later, also from another kernel thread.
  */
@@ -112,6 +121,9 @@ int arbiter_client_fd(const struct arbiter_client *client);
  * when the descriptor is readable; it may be called at any time. Does not block.
  */
 void arbiter_client_poll(struct arbiter_client *client);
+
+/* Blocks until there is something to read, and reads it: true; false at the deadline (clock_ns). */
+bool arbiter_client_wait(struct arbiter_client *client, uint64_t deadline);
 
 /* From now on every park ends with CANCELLED, and all cores are given back. */
 void arbiter_client_stop(struct arbiter_client *client);

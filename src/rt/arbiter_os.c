@@ -399,6 +399,15 @@ struct status arbiter_os_memfd_publish(int fd)
 	return os_memfd_seal(fd);
 }
 
+bool arbiter_os_memfd_safe(int fd, uint64_t bytes)
+{
+	struct stat file;
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals != -1 && (seals & F_SEAL_SHRINK) && fstat(fd, &file) == 0 &&
+	       (uint64_t)file.st_size == bytes;
+}
+
 uint32_t arbiter_os_uid(void)
 {
 	return (uint32_t)geteuid();

@@ -111,5 +111,8 @@ void arbiter_os_socket_remove(const char *path);
 /* From now on a memfd can be mapped for reading only, and its size stays; own mappings stay. */
 struct status arbiter_os_memfd_publish(int fd);
 
+/* Whether `fd` is a memfd of `bytes` bytes that nobody can shorten: reading it cannot fault. */
+bool arbiter_os_memfd_safe(int fd, uint64_t bytes);
+
 /* The process's user. */
 uint32_t arbiter_os_uid(void);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/os.h"
 #include "base/trace.h"
+#include "rt/borrow.h"
 #include "rt/load.h"
 #include "rt/rt_int.h"
 #include "rt/watchdog.h"
@@ -65,6 +66,22 @@ static void window_add(struct load_window *window, struct rt_core *c, struct cor
 	seen->runnable_ns = runnable;
 }
 
+/* Uses one core more or one less, if the load says so. */
+static void cores_adapt(struct rt *rt, struct control *control, const struct load_window *window)
+{
+	uint32_t wanted = load_cores_wanted(&control->history, window, 1, rt->core_count);
+
+	if (wanted == window->cores)
+		return;
+	TRACE("rt: %u cores, %lu %% utilised: now %u", window->cores,
+	      (uint64_t)(window->utilised * 100), wanted);
+	if (rt->arbiter)
+		borrow_request(rt, wanted);
+	else
+		/* refused when other classes have taken the cores: as many as there are */
+		status_ignore(rt_class_resize(rt, RT_CLASS_SHARED, wanted));
+}
+
 /* One look at all cores; returns how long to wait for the next. */
 static uint64_t look(struct rt *rt, struct control *control)
 {
@@ -81,17 +98,8 @@ static uint64_t look(struct rt *rt, struct control *control)
 		core_watch_over(rt, c, &control->seen[i], now);
 		window_add(&window, c, &control->seen[i], length);
 	}
-	if (rt->config.elastic) {
-		uint32_t most = rt->core_count;
-		uint32_t wanted = load_cores_wanted(&control->history, &window, 1, most);
-
-		if (wanted != window.cores) {
-			TRACE("rt: %u cores, %lu %% utilised: now %u", window.cores,
-			      (uint64_t)(window.utilised * 100), wanted);
-			/* refused when other classes have taken the cores: as many as there are */
-			status_ignore(rt_class_resize(rt, RT_CLASS_SHARED, wanted));
-		}
-	}
+	if (rt->config.elastic)
+		cores_adapt(rt, control, &window);
 	return awake ? LOAD_WINDOW_NS : WINDOW_IDLE_NS;
 }
 
@@ -104,7 +112,11 @@ static void control_main(void *arg)
 	while (atomic_u32_load(&control->stopping, ORDER_ACQUIRE) == 0) {
 		uint64_t wait_ns = look(rt, control);
 
-		kthread_sleep(&control->stopping, 0, clock_deadline(wait_ns));
+		if (rt->arbiter)
+			/* cannot be woken to stop, so it never waits long */
+			borrow_wait(rt, clock_deadline(LOAD_WINDOW_NS));
+		else
+			kthread_sleep(&control->stopping, 0, clock_deadline(wait_ns));
 	}
 }
 
@@ -112,7 +124,7 @@ struct status control_start(struct rt *rt)
 {
 	void *at;
 
-	if (rt->config.watchdog_ns == 0 && !rt->config.elastic)
+	if (rt->config.watchdog_ns == 0 && !rt->config.elastic && !rt->arbiter)
 		return OK;
 	TRY(os_map(sizeof(struct control), CACHE_LINE, &at));
 

@@ -8,6 +8,7 @@
  */
 #include "base/clock.h"
 #include "base/trace.h"
+#include "rt/borrow.h"
 #include "rt/rt_int.h"
 #include "rt/watchdog.h"
 
@@ -323,6 +324,8 @@ static uint32_t look_around(struct rt_core *c)
 	spawn_refill(c);
 	woken_accept(c);
 	watched_accept(c);
+	if (unlikely(c->rt->arbiter != NULL))
+		borrow_look(c);
 	if (unlikely(atomic_u32_load(&c->serves, ORDER_RELAXED) != c->serves_seen))
 		ready_sweep(c);
 	if (c->timers)

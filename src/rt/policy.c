@@ -62,16 +62,65 @@ static struct status core_take(struct rt *rt, uint32_t *ret_core)
 	return OK;
 }
 
-void policy_init(struct rt *rt)
+void policy_init(struct rt *rt, uint32_t count)
 {
 	struct policy_class *shared = &rt->policy.classes[RT_CLASS_SHARED];
 
 	shared->name = "shared";
 	atomic_u32_store(&shared->kind, RT_CLASS_KIND_SHARED, ORDER_RELAXED);
-	for (uint32_t i = 0; i < rt->core_count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		class_add(rt, RT_CLASS_SHARED, i);
 		rt->cores[i].serves_seen = 1u << RT_CLASS_SHARED;
 	}
+}
+
+/* ---- cores that come and go -------------------------------------------------------------------- */
+
+void policy_core_add(struct rt *rt, struct rt_core *c)
+{
+	spinlock_lock(&rt->policy.lock);
+	if (atomic_u32_load(&c->serves, ORDER_RELAXED) == 0)
+		class_add(rt, RT_CLASS_SHARED, c->number);
+	spinlock_unlock(&rt->policy.lock);
+}
+
+/* Takes the core out of a list of numbers; false if it is not there. */
+static bool idle_remove(struct policy *p, uint32_t core)
+{
+	for (uint32_t i = 0; i < p->idle_count; i++) {
+		if (p->idle[i] != core)
+			continue;
+		p->idle[i] = p->idle[--p->idle_count];
+		return true;
+	}
+	return false;
+}
+
+bool policy_core_remove(struct rt *rt, struct rt_core *c)
+{
+	struct policy *p = &rt->policy;
+	bool last = false;
+
+	spinlock_lock(&p->lock);
+	if (!idle_remove(p, c->number)) {
+		for (uint8_t n = 0; n < RT_CLASSES_MAX; n++) {
+			uint32_t count = class_count(&p->classes[n]);
+
+			for (uint32_t i = 0; i < count; i++) {
+				if (atomic_u32_load(&p->classes[n].cores[i], ORDER_RELAXED) !=
+				    c->number)
+					continue;
+				last = n == RT_CLASS_SHARED && count == 1;
+				if (!last)
+					class_remove(rt, n, i);
+				break;
+			}
+		}
+		if (!last)
+			core_serve(c, 0);
+	}
+	spinlock_unlock(&p->lock);
+	return !last;
 }
 
 /* ---- classes ------------------------------------------------------------------------------------- */

@@ -25,8 +25,17 @@ struct policy {
 	uint32_t idle[RT_CORES_MAX];
 };
 
-/* All cores serve class 0. */
-void policy_init(struct rt *rt);
+/* The first `count` cores serve class 0, the others nobody until policy_core_add(). */
+void policy_init(struct rt *rt, uint32_t count);
+
+/* The process was given a core: it serves class 0. */
+void policy_core_add(struct rt *rt, struct rt_core *c);
+
+/*
+ * A core is to be given back: whatever it served, its threads move. False, and nothing changes, if it
+ * is the last one of class 0: it goes on, wherever the kernel then lets it run.
+ */
+bool policy_core_remove(struct rt *rt, struct rt_core *c);
 
 bool policy_class_exists(const struct rt *rt, uint8_t class);
 

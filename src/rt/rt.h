@@ -60,8 +60,10 @@ struct rt_config {
 	uint32_t threads_max; /* 0: 1,048,576 */
 	size_t stack_bytes;   /* per user thread, a power of two; 0: 64 KiB (256 under ASan) */
 	bool embedded;        /* a guest in somebody's program: no pinning, signals, spinning */
-	bool elastic;  /* uses as few cores as the load needs (rt/load.h); the others sleep */
-	uint64_t seed; /* of the choice among cores; 0: from the clock */
+	bool elastic;        /* uses as few cores as the load needs (rt/load.h); the others sleep */
+	const char *arbiter; /* socket of the core arbiter; "": the default one; NULL: no arbiter */
+	uint32_t priority;   /* of the request for cores, 0 (the most urgent) to 7 */
+	uint64_t seed;       /* of the choice among cores; 0: from the clock */
 	uint64_t watchdog_ns; /* report a thread that holds its core longer; 0: never */
 };
 

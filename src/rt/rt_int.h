@@ -130,6 +130,13 @@ struct ready_list {
 	struct rt_thread *last; /* undefined while first is NULL */
 };
 
+/* A core's dealings with the arbiter (borrow.h). */
+enum borrow_state {
+	BORROW_NONE,    /* not offered yet */
+	BORROW_OFFERED, /* waits for a processor */
+	BORROW_GRANTED, /* has one */
+};
+
 /* Written by the core alone, read by anybody. */
 struct core_stats {
 	struct atomic_u64 looks; /* its pulse: a core that neither looks nor sleeps is stuck */
@@ -174,6 +181,7 @@ struct rt_core {
 		preempted_cycles; /* longer between two looks while idle: the kernel took the core */
 	uint64_t idle_since;      /* cycles; 0 while there is work */
 	uint32_t serves_seen;
+	enum borrow_state borrow;
 	struct rt_sleeper sleeper;
 	struct core_stats stats;
 	struct atomic_u64 spawned; /* by threads of this core, anywhere; written by this core */
@@ -208,6 +216,7 @@ struct slots {
 struct offload;
 struct control;
 struct rt_guest;
+struct arbiter_client;
 
 struct rt {
 	CACHE_ALIGNED struct rt_config config; /* aligned: the cores follow the structure */
@@ -222,7 +231,8 @@ struct rt {
 	struct atomic_u64 spawned_outside; /* by threads that are none of our cores */
 	struct offload *offload;
 	struct control *control;
-	struct list guests; /* guests_lock */
+	struct arbiter_client *arbiter; /* NULL: the cores are ours */
+	struct list guests;             /* guests_lock */
 	struct spinlock guests_lock;
 };
 

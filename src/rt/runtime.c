@@ -5,6 +5,7 @@
 #include "base/os.h"
 #include "base/trace.h"
 #include "mem/mem.h"
+#include "rt/borrow.h"
 #include "rt/rt_int.h"
 
 #include <pthread.h>
@@ -81,6 +82,8 @@ static struct status config_complete(struct rt_config *config, struct cpus *allo
 		return fail(STATUS_INVALID,
 			    "cores: %u to be pinned, but the process may use %u processors",
 			    config->cores, cpus_count(allowed));
+	if (config->priority > 7)
+		return fail(STATUS_INVALID, "priority: %u, must be 0 to 7", config->priority);
 	for (uint32_t i = 0; config->cpus && i < config->cores; i++) {
 		if (!cpus_has(allowed, config->cpus[i]))
 			return fail(STATUS_INVALID,
@@ -189,7 +192,7 @@ static struct status runtime_make(const struct rt_config *config, const struct c
 		if (status_ok(s)) {
 			for (uint32_t i = 0; i < rt->core_count; i++)
 				core_init(rt, i, processor_of(config, allowed, i));
-			policy_init(rt);
+			policy_init(rt, borrow_cores_at_start(config));
 			*ret = rt;
 			return OK;
 		}
@@ -208,6 +211,28 @@ static void runtime_free(struct rt *rt)
 	status_ignore(os_unmap(rt, runtime_bytes(rt->core_count)));
 }
 
+/* Everything that runs; what was started is stopped again if the rest cannot be. */
+static struct status parts_start(struct rt *rt)
+{
+	struct status s = offload_create(rt);
+
+	if (!status_ok(s))
+		return s;
+	s = borrow_start(rt);
+	if (status_ok(s)) {
+		s = cores_start(rt);
+		if (status_ok(s)) {
+			s = control_start(rt);
+			if (status_ok(s))
+				return s;
+			cores_stop(rt, rt->core_count);
+		}
+		borrow_stop(rt);
+	}
+	offload_destroy(rt);
+	return s;
+}
+
 struct status rt_start(const struct rt_config *config, struct rt **ret)
 {
 	struct rt_config complete = *config;
@@ -222,22 +247,14 @@ struct status rt_start(const struct rt_config *config, struct rt **ret)
 
 	status_ignore(crash_hook_add(dump_crash)); /* the report says less without */
 
-	struct status s = offload_create(rt);
+	struct status s = parts_start(rt);
 
-	if (status_ok(s)) {
-		s = cores_start(rt);
-		if (status_ok(s)) {
-			s = control_start(rt);
-			if (status_ok(s)) {
-				*ret = rt;
-				return OK;
-			}
-			cores_stop(rt, rt->core_count);
-		}
-		offload_destroy(rt);
+	if (!status_ok(s)) {
+		runtime_free(rt);
+		return s;
 	}
-	runtime_free(rt);
-	return s;
+	*ret = rt;
+	return OK;
 }
 
 /* Threads spawned and not yet buried. Ends are read first, so the sum is never too small. */
@@ -283,6 +300,7 @@ void rt_stop(struct rt *rt)
 	}
 	control_stop(rt);
 	cores_stop(rt, rt->core_count);
+	borrow_stop(rt);
 	offload_destroy(rt);
 	runtime_free(rt);
 }
