@@ -527,7 +527,7 @@ static bool park_begin(struct arbiter_client *client, uint32_t slot)
 
 	bool stopping = client->stopping;
 
-	ASSERT(!seat->parked);
+	ASSERT(stopping || !seat->parked);
 	seat->returned = core_leave(seat);
 	seat->tid = (uint32_t)os_gettid();
 	seat->parked = !stopping;

@@ -507,6 +507,9 @@ struct status arbiter_place_grant(struct arbiter_place *place, uint32_t number, 
 	ASSERT(process->here && process->tid[slot] != 0 && !at->granted);
 	if (at->process != PLACE_NONE && at->process != number)
 		evict(place, cpu);
+	else if (at->process == number && at->slot != slot &&
+		 !granted_somewhere(place, number, at->slot))
+		unpin(place, number, at->slot); /* it may go on running without a core */
 	*at = (struct place_cpu){.process = number, .slot = slot, .granted = true};
 	cpus_add(&place->granted, cpu);
 	if (place->manage_all && place->fence && place->fence->set_others &&
