@@ -294,19 +294,22 @@ static bool chunks_empty(struct mem_part *part, size_t first, size_t count, bool
 	return status_ok(status);
 }
 
+/* The same in the wake of a failure, whose detail is the one to be told. */
+static void chunks_empty_again(struct mem_part *part, size_t first, size_t count, bool second)
+{
+	struct diag kept = *diag_self();
+
+	chunks_empty(part, first, count, second);
+	*diag_self() = kept;
+}
+
 /* Asks the kernel for the memory of chunks that have none, all of one backing. */
 static struct status chunks_fill(struct mem_part *part, size_t first, size_t count, bool second)
 {
 	char *at = part->base + (first << CHUNK_SHIFT);
 	size_t bytes = count << CHUNK_SHIFT;
-	size_t offset = first << CHUNK_SHIFT;
-	int fd = second ? part->fd_second : part->fd;
 
-	if (fd >= 0 && second)
-		TRY(pages_map_file(fd, offset, at, bytes));
-	if (fd < 0 && second)
-		TRY(pages_reserve_again(at, bytes));
-	if (fd < 0) {
+	if ((second ? part->fd_second : part->fd) < 0) {
 		TRY(os_commit(at, bytes));
 		/* without huge pages it is slower, not wrong */
 		if ((second ? part->second : part->backing) == MEM_BACKING_THP)
@@ -318,36 +321,55 @@ static struct status chunks_fill(struct mem_part *part, size_t first, size_t cou
 
 	/* what a failed call has taken is not given back by it */
 	if (!status_ok(status))
-		chunks_empty(part, first, count, second);
+		chunks_empty_again(part, first, count, second);
 	return status;
 }
 
-/* The second memory file, made when the first one's backing has run out for the first time. */
-static struct status second_file(struct mem_part *part)
+/*
+ * Puts the second backing under chunks without memory, because the pool of the first has run out.
+ * A page of 1 GiB cannot be mapped over in part, so all chunks of its group change together.
+ */
+static struct status fall_back(struct mem_part *part, size_t first, size_t count)
 {
 	struct status status = OK;
 
+	if (part->backing == MEM_BACKING_HUGE_1G) {
+		first = first / GROUP_CHUNKS * GROUP_CHUNKS;
+		count = GROUP_CHUNKS;
+	}
 	pthread_mutex_lock(&arena.pieces_lock);
-	if (part->kind == MEM_SHAREABLE && part->fd_second < 0)
-		status = os_memfd("tarn-shareable-4k", 0, part->chunk_count << CHUNK_SHIFT,
-				  &part->fd_second);
+	/* somebody with another chunk of the group may have been here before */
+	if (!part->chunks[first].fallback) {
+		char *at = part->base + (first << CHUNK_SHIFT);
+		size_t bytes = count << CHUNK_SHIFT;
+
+		if (part->kind == MEM_SHAREABLE && part->fd_second < 0)
+			status = os_memfd("tarn-shareable-4k", 0, part->chunk_count << CHUNK_SHIFT,
+					  &part->fd_second);
+		if (status_ok(status) && part->fd_second >= 0)
+			status = pages_map_file(part->fd_second, first << CHUNK_SHIFT, at, bytes);
+		else if (status_ok(status))
+			status = pages_reserve_again(at, bytes);
+		spinlock_lock(&part->lock);
+		for (size_t i = first; i < first + count && status_ok(status); i++)
+			part->chunks[i].fallback = true;
+		spinlock_unlock(&part->lock);
+	}
 	pthread_mutex_unlock(&arena.pieces_lock);
 	return status;
 }
 
 /* Gives chunks [first, first + count), BUSY and without memory, memory: one piece or `count`. */
-static struct status chunks_commit(struct mem_part *part, size_t first, size_t count, bool group)
+static struct status chunks_commit(struct mem_part *part, size_t first, size_t count, bool group,
+				   bool second)
 {
-	struct chunk *c = &part->chunks[first];
-	bool second = c->fallback;
-
 	TRY(chunks_fill(part, first, count, second));
 	poison_range(part->base + (first << CHUNK_SHIFT), count << CHUNK_SHIFT);
 	if (group) {
 		struct status status = piece_add(part, first, count);
 
 		if (!status_ok(status))
-			chunks_empty(part, first, count, second);
+			chunks_empty_again(part, first, count, second);
 		return status;
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -357,41 +379,41 @@ static struct status chunks_commit(struct mem_part *part, size_t first, size_t c
 			continue;
 		for (size_t j = 0; j < i; j++)
 			piece_withdraw(part, first + j, 1);
-		chunks_empty(part, first, count, second);
+		chunks_empty_again(part, first, count, second);
 		return status;
 	}
 	return OK;
 }
 
-/* Commits chunks one by one or all together, with the second backing when the first has run out. */
+/* Commits a row of chunks, with the second backing where the first has run out. */
 static struct status chunks_commit_any(struct mem_part *part, size_t first, size_t count)
 {
-	struct status status = OK;
+	bool huge_1g = part->backing == MEM_BACKING_HUGE_1G;
 
-	if (!part->chunks[first].fallback && part->backing != MEM_BACKING_HUGE_1G)
-		status = chunks_commit(part, first, count, false);
-	else if (!part->chunks[first].fallback)
-		status = (struct status){STATUS_NO_MEMORY};
-	if (part->chunks[first].fallback || (!status_ok(status) && part->second)) {
-		TRY(second_file(part));
-		for (size_t i = 0; i < count; i++)
-			part->chunks[first + i].fallback = true;
-		status = chunks_commit(part, first, count, false);
+	/* single chunks are asked of pages of 1 GiB only where the whole page could not be had */
+	if (!huge_1g && !part->chunks[first].fallback) {
+		struct status status = chunks_commit(part, first, count, false, false);
+
+		/* not where a subscriber has refused: it would refuse the other kind as well */
+		if (part->backing != MEM_BACKING_HUGE_2M || !status_is(status, STATUS_NO_MEMORY))
+			return status;
 	}
-	return status;
+	TRY(fall_back(part, first, count));
+	return chunks_commit(part, first, count, false, true);
 }
 
-/* The end of the row of chunks from `first` that have no memory and are of one backing. */
+/* The end of the row of chunks from `first` that have no memory and can get it together. */
 static size_t row_end(const struct mem_part *part, size_t first, size_t end)
 {
 	size_t i = first;
-	/* reserved pages run out one by one, so the change to the second backing does too */
-	size_t most = part->backing == MEM_BACKING_HUGE_2M && !part->chunks[first].fallback
-			      ? first + 1
-			      : end;
 
-	while (i < end && i < most && !part->chunks[i].touched &&
-	       part->chunks[i].fallback == part->chunks[first].fallback)
+	/* reserved pages run out one by one, so the change to the second backing does too */
+	if (part->backing == MEM_BACKING_HUGE_2M && !part->chunks[first].fallback)
+		return first + 1;
+	if (part->backing == MEM_BACKING_HUGE_1G && end > (first / GROUP_CHUNKS + 1) * GROUP_CHUNKS)
+		end = (first / GROUP_CHUNKS + 1) * GROUP_CHUNKS;
+	while (i < end && !part->chunks[i].touched &&
+	       (part->backing != MEM_BACKING_HUGE_2M || part->chunks[i].fallback))
 		i++;
 	return i;
 }
@@ -421,7 +443,7 @@ struct status arena_commit(struct mem_part *part, size_t first, size_t count, si
 		if (part->backing == MEM_BACKING_HUGE_1G && i % GROUP_CHUNKS == 0 &&
 		    i + GROUP_CHUNKS <= end && group_untouched(part, i) &&
 		    arena_limit_take(BYTES_1G)) {
-			if (status_ok(chunks_commit(part, i, GROUP_CHUNKS, true))) {
+			if (status_ok(chunks_commit(part, i, GROUP_CHUNKS, true, false))) {
 				i += GROUP_CHUNKS;
 				continue;
 			}

@@ -143,7 +143,9 @@ void *mem_realloc(void *p, size_t bytes, struct mem_tag *tag)
 	if (bytes <= before && bytes >= before / 2 && !MEM_CHECKED)
 		return p;
 
-	void *moved = mem_alloc(bytes, tag);
+	bool shareable = arena_part_of(p)->kind == MEM_SHAREABLE;
+	void *moved = shareable ? mem_buffer_alloc(MEM_SHAREABLE, bytes, MEM_PAGE_BYTES, tag)
+				: mem_alloc(bytes, tag);
 
 	if (!moved)
 		return NULL;

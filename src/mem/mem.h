@@ -100,7 +100,8 @@ void *mem_alloc_aligned(size_t bytes, size_t align, struct mem_tag *tag);
 
 /*
  * An object of `bytes` with the content of `p` (as much as fits) in place of `p`, which may be
- * NULL. On failure NULL, and `p` is as it was. Keeps no alignment above 16.
+ * NULL, from the same arena. On failure NULL, and `p` is as it was. Of private memory it keeps no
+ * alignment above 16.
  */
 void *mem_realloc(void *p, size_t bytes, struct mem_tag *tag);
 

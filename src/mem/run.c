@@ -414,7 +414,7 @@ static struct status take_chunks(struct mem_part *part, size_t pages, size_t ali
 {
 	size_t count = (pages + CHUNK_PAGES - 1) / CHUNK_PAGES;
 	size_t align = align_pages > CHUNK_PAGES ? align_pages / CHUNK_PAGES : 1;
-	size_t first;
+	size_t first = 0;
 
 	TRY(chunks_get(part, count, align, &first));
 	for (size_t i = 0; i < count; i++) {
@@ -464,6 +464,20 @@ static bool give_without_memory(struct mem_part *part, char *run, size_t pages)
 	return dropped;
 }
 
+/* Fills the absent pages of a run. On failure it is given back, and the detail is that of it. */
+static struct status run_fill(struct mem_part *part, char *run, size_t pages)
+{
+	struct status status = os_populate(run, pages << MEM_PAGE_SHIFT);
+
+	if (!status_ok(status)) {
+		struct diag kept = *diag_self();
+
+		give_without_memory(part, run, pages);
+		*diag_self() = kept;
+	}
+	return status;
+}
+
 /* One try of run_alloc(). */
 static struct status run_try(struct mem_part *part, size_t pages, size_t align_pages,
 			     char **ret_run)
@@ -480,11 +494,8 @@ static struct status run_try(struct mem_part *part, size_t pages, size_t align_p
 	bool low = grow_low(part);
 	spinlock_unlock(&part->lock);
 	grow_kick(low, false);
-	if (status_ok(status) && absent) {
-		status = os_populate(run, pages << MEM_PAGE_SHIFT);
-		if (!status_ok(status))
-			give_without_memory(part, run, pages);
-	}
+	if (status_ok(status) && absent)
+		status = run_fill(part, run, pages);
 	if (status_ok(status))
 		*ret_run = run;
 	return status;
@@ -498,8 +509,13 @@ struct status run_alloc(struct mem_part *part, size_t pages, size_t align_pages,
 		return fail(STATUS_NO_MEMORY, "%zu MiB are more than the arena's %zu MiB",
 			    pages >> 8, part->chunk_count * 2);
 	status = run_try(part, pages, align_pages, ret_run);
-	if (status_is(status, STATUS_NO_MEMORY) && grow_reclaim((uint64_t)pages << MEM_PAGE_SHIFT))
-		status = run_try(part, pages, align_pages, ret_run);
+	if (status_is(status, STATUS_NO_MEMORY)) {
+		struct diag kept = *diag_self();
+
+		if (grow_reclaim((uint64_t)pages << MEM_PAGE_SHIFT))
+			return run_try(part, pages, align_pages, ret_run);
+		*diag_self() = kept;
+	}
 	return status;
 }
 
@@ -517,14 +533,8 @@ uint32_t run_alloc_many(struct mem_part *part, size_t pages, void **ret_runs, ui
 		ret_runs[got++] = run;
 	}
 	spinlock_unlock(&part->lock);
-	if (absent) {
-		struct status status = os_populate(run, pages << MEM_PAGE_SHIFT);
-
-		if (!status_ok(status)) {
-			give_without_memory(part, run, pages);
-			got--;
-		}
-	}
+	if (absent && !status_ok(run_fill(part, run, pages)))
+		got--;
 	if (got == 0 && status_ok(run_alloc(part, pages, 1, &run)))
 		ret_runs[got++] = run;
 	return got;

@@ -179,8 +179,9 @@ static struct status on_add(void *ctx, const struct mem_piece *piece)
 	if (l->refuse_add)
 		return fail(STATUS_LIMIT, "no more registrations");
 	assert_int_equal(piece->bytes, CHUNK_BYTES);
-	/* it can be used at once, at both ends */
-	assert_int_equal(*(volatile char *)piece->base & 0, 0);
+	/* it has memory at once, at both ends, which nobody but the sanitizer forbids to touch */
+	if (!WITH_ASAN)
+		assert_int_equal(((volatile char *)piece->base)[piece->bytes - 1] & 0, 0);
 	l->pieces++;
 	return OK;
 }
@@ -207,7 +208,7 @@ static void mem_subscribe__replay_and_news(void **state)
 	assert_non_null(first);
 	assert_ok(mem_subscribe(MEM_SHAREABLE, &callbacks, &l));
 	assert_int_equal(l.pieces, 2);
-	void *second = mem_buffer_alloc(MEM_SHAREABLE, 4 * MIB, 4096, &unit_tag);
+	void *second = mem_buffer_alloc(MEM_SHAREABLE, 4 * MIB - 100, 4096, &unit_tag);
 	assert_non_null(second);
 	assert_int_equal(l.pieces, 4);
 	/* what happens in the other arena is none of its business */

@@ -15,8 +15,10 @@ static void pool_take__distinct_objects(void **state)
 	(void)state;
 	while (got < 1000)
 		got += pool_take(pool64(), objects + got, 1000 - got);
-	for (uint32_t i = 0; i < got; i++)
+	for (uint32_t i = 0; i < got; i++) {
+		unpoison_range(objects[i], 64);
 		memset(objects[i], (int)(i & 0xff), 64);
+	}
 	for (uint32_t i = 0; i < got; i++) {
 		assert_int_equal((uintptr_t)objects[i] % 64, 0);
 		assert_int_equal(*(unsigned char *)objects[i], i & 0xff);
@@ -61,6 +63,7 @@ static void pool_take__every_class(void **state)
 		while (got < 200)
 			got += pool_take(pool, objects + got, 200 - got);
 		for (uint32_t i = 0; i < got; i++) {
+			unpoison_range(objects[i], pool->bytes);
 			memset(objects[i], 0xee, pool->bytes);
 			if (class <= MEM_CLASS_SLAB_LAST)
 				assert_ptr_equal(

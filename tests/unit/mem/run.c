@@ -13,6 +13,7 @@ static char *take(size_t pages, size_t align_pages)
 	char *run = NULL;
 
 	assert_ok(run_alloc(part(), pages, align_pages, &run));
+	unpoison_range(run, pages << MEM_PAGE_SHIFT);
 	memset(run, 1, pages << MEM_PAGE_SHIFT);
 	return run;
 }
@@ -127,6 +128,7 @@ static void run_alloc_many__as_many_as_fit(void **state)
 	assert_int_equal(got, 64);
 	assert_int_equal(pages_used(), 64 * 3);
 	for (uint32_t i = 0; i < got; i++) {
+		unpoison_range(runs[i], 3 * MEM_PAGE_BYTES);
 		memset(runs[i], (int)i, 3 * MEM_PAGE_BYTES);
 		run_free(runs[i], 3);
 	}
