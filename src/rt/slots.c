@@ -27,6 +27,10 @@
 /* Stack tops are spread over this many cache lines: at the same offset they would share cache sets. */
 #define STACK_COLOURS 16
 
+/* Cores take slots from the common list, and give them back, so many at a time. */
+#define SLOTS_BATCH 32
+#define SLOTS_MOST  (SLOTS_BATCH * 4)
+
 /* Slots beyond this many in the common list give the memory of their stacks back. */
 #define SLOTS_WARM 1024
 
@@ -53,20 +57,23 @@ static struct status reserve(struct slots *s, uint32_t max)
 struct status slots_init(struct slots *s, const struct rt_config *config)
 {
 	uint32_t max = config->threads_max ? config->threads_max : THREADS_DEFAULT;
+	/* free slots that cores keep at hand and put into their rings are not to be missed */
+	uint32_t at_hand = config->cores * (SPAWN_CELLS + SLOTS_MOST);
 	struct status status;
 
 	*s = (struct slots){.stack_bytes = config->stack_bytes ? config->stack_bytes
 							       : STACK_BYTES_DEFAULT};
-	if (max > THREADS_MOST)
-		return fail(STATUS_INVALID, "threads_max: %u, the most is %u", max, THREADS_MOST);
+	if (max > THREADS_MOST - at_hand)
+		return fail(STATUS_INVALID, "threads_max: %u, the most is %u", max,
+			    THREADS_MOST - at_hand);
 	if (s->stack_bytes < RT_STACK_BYTES_LEAST || (s->stack_bytes & (s->stack_bytes - 1)) != 0)
 		return fail(STATUS_INVALID, "stack_bytes: %zu, must be a power of two from %d",
 			    s->stack_bytes, RT_STACK_BYTES_LEAST);
-	status = reserve(s, max);
+	status = reserve(s, max + at_hand);
 	/* where address space is rationed, take what there is, unless a number was asked for */
 	while (!status_ok(status) && !config->threads_max && max > THREADS_LEAST) {
 		max /= 2;
-		status = reserve(s, max);
+		status = reserve(s, max + at_hand);
 	}
 	return status;
 }
@@ -207,9 +214,6 @@ void slots_give(struct slots *s, struct rt_thread *list, uint32_t count)
 }
 
 /* ---- slots of this core ----------------------------------------------------------------------- */
-
-#define SLOTS_BATCH 32
-#define SLOTS_MOST  (SLOTS_BATCH * 4)
 
 struct rt_thread *core_slot_take(struct rt_core *c)
 {
