@@ -7,6 +7,7 @@
 
 #include "fuzz.h"
 
+#include <iconv.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,22 @@ static void require(bool condition)
 {
 	if (!condition)
 		abort();
+}
+
+/* A size without a fraction, computed by other means; false if it does not fit. */
+static bool size_by_other_means(const char *text, uint64_t *ret)
+{
+	static const char units[] = "KMGT";
+	size_t digits = strspn(text, "0123456789");
+	const char *unit = text[digits] ? strchr(units, text[digits]) : NULL;
+	unsigned __int128 v = strtoull(text, NULL, 10);
+
+	if (digits > 19)
+		return false;
+	if (unit)
+		v <<= 10 * (unit - units + 1);
+	*ret = (uint64_t)v;
+	return v <= UINT64_MAX;
 }
 
 static void try_numbers(const char *text)
@@ -26,6 +43,10 @@ static void try_numbers(const char *text)
 	if (status_ok(text_parse_size(text, &v))) {
 		text_size(&l, v);
 		require(status_ok(text_parse_size(buffer, &again)) && again == v);
+		if (!strchr(text, '.') && size_by_other_means(text, &again))
+			require(again == v);
+		else
+			require(strchr(text, '.') || strspn(text, "0123456789") > 19);
 	}
 	line_clear(&l);
 	if (status_ok(text_parse_duration(text, &v))) {
@@ -64,6 +85,20 @@ static void try_cpus(const char *text)
 	require(status_ok(cpus_parse(buffer, &again)) && memcmp(&set, &again, sizeof(set)) == 0);
 }
 
+/* Whether the C library takes it for UTF-8. */
+static bool is_utf8(char *text, size_t count)
+{
+	static iconv_t converter;
+	static char wide[4 * 32768];
+	size_t room = sizeof(wide);
+	char *to = wide;
+
+	if (!converter)
+		converter = iconv_open("UTF-32LE", "UTF-8");
+	require(converter != (iconv_t)-1);
+	return iconv(converter, &text, &count, &to, &room) != (size_t)-1;
+}
+
 static void try_escapes(const void *bytes, size_t count)
 {
 	static char buffer[32768];
@@ -73,6 +108,7 @@ static void try_escapes(const void *bytes, size_t count)
 	text_escaped(&l, bytes, count, 0);
 	for (size_t i = 0; i < l.used; i++)
 		require((unsigned char)buffer[i] >= 0x20 && buffer[i] != 0x7f);
+	require(is_utf8(buffer, l.used));
 	line_clear(&l);
 	text_json(&l, bytes, count, 0);
 	for (size_t i = 0; i < l.used; i++) {
@@ -80,6 +116,7 @@ static void try_escapes(const void *bytes, size_t count)
 		if (buffer[i] == '\\')
 			i++;
 	}
+	require(is_utf8(buffer, l.used));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
