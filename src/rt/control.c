@@ -109,6 +109,9 @@ static void control_main(void *arg)
 	struct control *control = rt->control;
 
 	control->window_begin = clock_ns();
+	/* a core that has not begun yet is not held since the clock's zero */
+	for (uint32_t i = 0; i < rt->core_count; i++)
+		control->seen[i].looks_since = control->window_begin;
 	while (atomic_u32_load(&control->stopping, ORDER_ACQUIRE) == 0) {
 		uint64_t wait_ns = look(rt, control);
 
