@@ -44,12 +44,38 @@ static inline struct rt *unit_start(uint32_t cores)
 	return rt;
 }
 
-/* Runs body(arg) as a user thread of a runtime of its own. */
+struct unit_body {
+	void (*body)(void *);
+	void *arg;
+	struct atomic_u32 done;
+};
+
+static inline void unit_body_main(void *arg)
+{
+	struct unit_body *b = arg;
+
+	b->body(b->arg);
+	atomic_u32_store(&b->done, 1, ORDER_RELEASE);
+	kthread_wake(&b->done, 1);
+}
+
+/* Runs body(arg) as a user thread on core 0 and waits for its end. */
+static inline void unit_run_in(struct rt *rt, void (*body)(void *), void *arg)
+{
+	struct unit_body b = {.body = body, .arg = arg};
+	struct rt_attr attr = {.name = "body", .core = 0, .detached = true};
+
+	assert_ok(rt_spawn(rt, &attr, unit_body_main, &b, NULL));
+	while (atomic_u32_load(&b.done, ORDER_ACQUIRE) == 0)
+		kthread_sleep(&b.done, 0, CLOCK_NEVER);
+}
+
+/* The same in a runtime of its own. */
 static inline void unit_run(uint32_t cores, void (*body)(void *), void *arg)
 {
 	struct rt *rt = unit_start(cores);
 
-	assert_ok(rt_call(rt, body, arg));
+	unit_run_in(rt, body, arg);
 	rt_stop(rt);
 }
 
