@@ -98,12 +98,32 @@ const struct bench *bench_find(const char *name)
 	return NULL;
 }
 
+/* Prints words from column `column` on, in lines of 80 columns. */
+static void print_words(FILE *out, const char *text, size_t column)
+{
+	size_t at = column;
+
+	while (*text) {
+		size_t word = strcspn(text, " ");
+
+		if (at > column && at + 1 + word > 80) {
+			fprintf(out, "\n%*s", (int)column, "");
+			at = column;
+		}
+		at += (size_t)fprintf(out, "%s%.*s", at > column ? " " : "", (int)word, text);
+		text += word + strspn(text + word, " ");
+	}
+	fputc('\n', out);
+}
+
 void bench_list(FILE *out)
 {
 	for (const struct bench *const *b = bench_table; *b; b++) {
 		fprintf(out, "%s: %s\n", (*b)->name, (*b)->about);
-		for (const struct bench_case *c = (*b)->cases; c->name; c++)
-			fprintf(out, "  %-26s %s\n", c->name, c->about);
+		for (const struct bench_case *c = (*b)->cases; c->name; c++) {
+			fprintf(out, "  %-26s ", c->name);
+			print_words(out, c->about, 29);
+		}
 	}
 }
 
