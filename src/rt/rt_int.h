@@ -283,6 +283,16 @@ static ALWAYS_INLINE void counter_add(struct atomic_u64 *counter, uint64_t n)
 	atomic_u64_store(counter, atomic_u64_load(counter, ORDER_RELAXED) + n, ORDER_RELEASE);
 }
 
+/* Whether the calling core watches the thread. Reads its own words only. */
+static ALWAYS_INLINE bool core_watches(const struct rt_core *c, const struct rt_thread *t)
+{
+	bool watches = false;
+
+	for (uint32_t i = 0; i < WATCHED_MOST; i++)
+		watches |= c->watched[i] == t;
+	return watches;
+}
+
 /* dispatch.c */
 void core_main(void *core);
 /* Switches from the running thread to whatever comes next; returns when it is resumed. */

@@ -63,8 +63,9 @@ bool wait_end(struct rt_thread *t, uint64_t sequence, enum wait_state how)
 	case WAIT_WATCHED: {
 		struct rt_core *me = core_self();
 
-		/* another core finds it by itself */
-		if (me && me == atomic_ptr_load(&t->core, ORDER_RELAXED))
+		/* Another core finds it by itself. `t->core` would not tell: the thread may have been
+		 * run and moved, or its slot reused, since the word above was changed. */
+		if (me && core_watches(me, t))
 			core_make_watched_ready(me, t);
 		break;
 	}
