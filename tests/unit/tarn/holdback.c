@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A machine of files below a folder of its own; each case starts from one that holds nothing back. */
+/* A machine of files below a folder of its own; each case begins with one that has no faults. */
 
 static char root[] = "/tmp/tarn-holdback-XXXXXX";
 static char made[64][160];

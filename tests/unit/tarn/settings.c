@@ -49,7 +49,7 @@ static void settings_load__disk_follows_data(void **state)
 	uint64_t disk;
 
 	(void)state;
-	/* /dev/shm has other free space than the disk; a folder that is yet to be made counts too */
+	/* other free space than the disk has; a folder that is yet to be made counts too */
 	assert_ok(load("--data", "/dev/shm/not/made/yet", NULL, NULL));
 	disk = values()->disk;
 	config_destroy(config);
