@@ -328,7 +328,7 @@ static void loop(struct arbiter *arbiter)
 				on_listen(arbiter);
 			else
 				on_session(arbiter, &ready[i]);
-			/* at once: a core that came back is not to wait for other clients' packets */
+			/* at once: a core that came back is not to wait for others' packets */
 			decide(arbiter);
 		}
 		decide(arbiter);

@@ -176,14 +176,6 @@ static void local_balance(struct arbiter_client *client)
 
 /* ---- exchanging pages ------------------------------------------------------------------------ */
 
-/* Puts a page behind the address that cores look at. Cannot fail but for want of memory. */
-static struct status page_show(struct arbiter_client *client, int fd, bool writable)
-{
-	void *at;
-
-	return os_map_file(client->page, ARBITER_PAGE_BYTES, fd, 0, writable, &at);
-}
-
 /*
  * What the local page must say so that everything goes on as it is: who runs has the word that he
  * holds, who waits has none.
@@ -219,7 +211,7 @@ static void page_local(struct arbiter_client *client)
 	local_take_over(client);
 	/* the address is mapped already and the mapping is of the same kind: there is nothing to
 	 * run out of */
-	if (!status_ok(page_show(client, client->local_fd, true)))
+	if (!status_ok(arbiter_os_map_over(client->page, ARBITER_PAGE_BYTES, client->local_fd)))
 		PANIC("the arbiter's page cannot be exchanged: %s", diag_text());
 	client->remote = NULL;
 	wake_all(client, before);
@@ -292,7 +284,7 @@ static struct status on_welcome(struct arbiter_client *client,
 			    ARBITER_PAGE_BYTES);
 	TRY(os_map_file(NULL, ARBITER_PAGE_BYTES, fd, 0, false, &at));
 
-	struct status status = page_show(client, fd, false);
+	struct status status = arbiter_os_map_over(client->page, ARBITER_PAGE_BYTES, fd);
 
 	if (!status_ok(status)) {
 		status_ignore(os_unmap(at, ARBITER_PAGE_BYTES)); /* the status says more */
@@ -397,7 +389,7 @@ static struct status client_open(struct arbiter_client *client)
 	TRY(os_memfd("tarn-cores", 0, ARBITER_PAGE_BYTES, &client->local_fd));
 	TRY(os_map_file(NULL, ARBITER_PAGE_BYTES, client->local_fd, 0, true, &at));
 	client->local = at;
-	TRY(os_map_file(NULL, ARBITER_PAGE_BYTES, client->local_fd, 0, true, &at));
+	TRY(os_map_file(NULL, ARBITER_PAGE_BYTES, client->local_fd, 0, false, &at));
 	client->page = at;
 	for (uint32_t s = 0; s < ARBITER_SLOTS_MAX; s++) {
 		atomic_u64_store(&client->local->slot[s].word, ARBITER_WORD_NONE, ORDER_RELAXED);

@@ -83,8 +83,8 @@ struct status arbiter_core_park(struct arbiter_client *client, uint32_t slot,
 
 /*
  * The two halves of arbiter_core_park(), for a kernel thread that sleeps in a place of its own. The
- * first gives back and offers; false after arbiter_client_stop(). The second says whether a core has
- * been granted since; the control thread wakes the slots' threads to ask after each
+ * first gives back and offers; false after arbiter_client_stop(). The second says whether a core
+ * has been granted since; the control thread wakes the slots' threads to ask after each
  * arbiter_client_poll() and arbiter_request(). Neither blocks. Both from the slot's kernel thread.
  */
 bool arbiter_core_offer(struct arbiter_client *client, uint32_t slot);

@@ -159,8 +159,10 @@ static struct status v2_set(struct arbiter_place *place, uint32_t number)
 	}
 	TRY(place_write_cpus(place, folder, "cpuset.cpus", set));
 	TRY(place_write(place, folder, "cpuset.cpus.partition", "root"));
-	/* the write succeeds even where there can be no partition, say because it would take the last
-	 * processor from the others; then the fence holds its own inside, and nobody outside */
+	/*
+	 * the write succeeds even where there can be no partition, say because it would take the
+	 * last processor from the others; then the fence holds its own inside, and nobody outside
+	 */
 	TRY(place_read(place, folder, "cpuset.cpus.partition", state, sizeof(state)));
 	if (strncmp(state, "root", 4) != 0 || strstr(state, "invalid"))
 		return place_write(place, folder, "cpuset.cpus.partition", "member");

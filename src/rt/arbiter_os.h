@@ -111,6 +111,12 @@ void arbiter_os_socket_remove(const char *path);
 /* From now on a memfd can be mapped for reading only, and its size stays; own mappings stay. */
 struct status arbiter_os_memfd_publish(int fd);
 
+/*
+ * Puts a file, read-only, in the place of what is mapped at `at`, for threads that are reading
+ * there: each read finds the old or the new. NO_MEMORY.
+ */
+struct status arbiter_os_map_over(const void *at, size_t bytes, int fd);
+
 /* Whether `fd` is a memfd of `bytes` bytes that nobody can shorten: reading it cannot fault. */
 bool arbiter_os_memfd_safe(int fd, uint64_t bytes);
 

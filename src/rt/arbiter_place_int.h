@@ -67,7 +67,7 @@ struct arbiter_place {
 	char mount_v1[PLACE_PATH_BYTES];
 	char mount_v2[PLACE_PATH_BYTES];
 	char mems[PLACE_PATH_BYTES]; /* memory nodes, for v1 */
-	char text[256];
+	char text[512];
 	struct place_cpu cpu[CPUS_MAX];
 	struct place_process process[ARBITER_PROCESSES_MAX];
 	char list[PLACE_LIST_BYTES];

@@ -63,7 +63,7 @@ static struct status tell(struct session *session, const void *message, size_t b
 	switch (arbiter_os_send(session->socket, message, bytes, fd)) {
 	case ARBITER_IO_DONE: return OK;
 	case ARBITER_IO_LATER: return fail(STATUS_LIMIT, "it does not read what it is told");
-	default: return fail(STATUS_CLOSED, "it does not listen any more");
+	default: return fail(STATUS_CLOSED, "the client has gone");
 	}
 }
 
@@ -172,6 +172,10 @@ static void session_drop(struct arbiter *arbiter, struct session *session, struc
 {
 	char why[DIAG_TEXT_BYTES];
 
+	if (status_is(status, STATUS_CLOSED)) { /* it went while it was being told something */
+		session_end(arbiter, session, NULL);
+		return;
+	}
 	/* ending the session may set the detail anew */
 	snprintf(why, sizeof(why), "%s", diag_text());
 	refuse(session->socket, status, why);

@@ -1,10 +1,10 @@
 /*
- * Cgroups in memory, of either version, behind struct arbiter_files: folders come with their control
- * files, a number that is written to `tasks` (or cgroup.procs, cgroup.threads) leaves the folder
- * where it was. As strict as the kernel about what our back-ends could get wrong: v1 takes no task
- * before processors and memory are set, nor processors that are not the parent's; v2 takes threads
- * only into threaded folders, whose process is in the root; no folder with tasks can be removed; no
- * two partitions have a processor in common.
+ * Cgroups in memory, of either version, behind struct arbiter_files: folders come with their
+ * control files, a number that is written to `tasks` (or cgroup.procs, cgroup.threads) leaves the
+ * folder where it was. As strict as the kernel about what our back-ends could get wrong: v1 takes
+ * no task before processors and memory are set, nor processors that are not the parent's; v2 takes
+ * threads only into threaded folders, whose process is in the root; no folder with tasks can be
+ * removed; no two partitions have a processor in common.
  *
  * The n-th call can be made to fail.
  */

@@ -523,6 +523,23 @@ static void session__descriptors_that_come_along_are_dropped(void **state)
 	peer_close(&peer);
 }
 
+/* It died between its last packet and the arbiter's answer: nothing that it did wrong. */
+static void session__a_client_that_has_gone(void **state)
+{
+	struct peer peer = peer_join(1);
+
+	(void)state;
+	peer_want(&peer, 0, 1);
+	peer_park(&peer, 0, 0);
+	close(peer.socket);
+	decide(clock_ns());
+	assert_int_equal(peer.session->socket, -1);
+	assert_int_equal(arbiter_plan_free(arbiter.plan), 2);
+	assert_contains(said, "left");
+	assert_lacks(said, "dropped");
+	munmap((void *)(uintptr_t)peer.page, ARBITER_PAGE_BYTES);
+}
+
 static void session__nothing_is_leaked(void **state)
 {
 	int before = dup(0), after;
@@ -563,6 +580,7 @@ int main(void)
 		CASE(session__who_never_reads_is_dropped),
 		CASE(session__limits_on_clients),
 		CASE(session__descriptors_that_come_along_are_dropped),
+		CASE(session__a_client_that_has_gone),
 		CASE(session__nothing_is_leaked),
 	};
 
