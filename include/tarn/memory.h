@@ -97,8 +97,9 @@ TARN_API struct tarn_status tarn_memory_start(const struct tarn_memory_config *c
 TARN_API uint64_t tarn_memory_stop(void);
 
 /*
- * Gives the calling kernel thread a cache of its own: without one it works, slower. Cores and guests
- * of a runtime have one. Detach before the thread ends. NO_MEMORY, INVALID: memory is not started.
+ * Gives the calling kernel thread a cache of its own: without one it works, slower. Cores and
+ * guests of a runtime have one. Detach before the thread ends. NO_MEMORY, INVALID: memory is not
+ * started.
  */
 TARN_API struct tarn_status tarn_memory_thread_attach(void);
 
@@ -117,7 +118,9 @@ TARN_API void *tarn_memory_alloc_zero(size_t bytes, struct tarn_memory_tag *tag)
 /* The same, aligned to a power of two of at most 1 GiB. */
 TARN_API void *tarn_memory_alloc_aligned(size_t bytes, size_t align, struct tarn_memory_tag *tag);
 
-/* An object of `bytes` with the content of `p` (may be NULL) in its place; NULL: `p` is as it was. */
+/*
+ * An object of `bytes` with the content of `p` (may be NULL) in its place; NULL: `p` is as it was.
+ */
 TARN_API void *tarn_memory_realloc(void *p, size_t bytes, struct tarn_memory_tag *tag);
 
 /*

@@ -1,6 +1,6 @@
 /*
- * Memory with several threads: each takes objects, fills them, and leaves them in mailboxes that all
- * share; whoever finds one looks at it and frees it, so that most objects die on another thread
+ * Memory with several threads: each takes objects, fills them, and leaves them in mailboxes that
+ * all share; whoever finds one looks at it and frees it, so that most objects die on another thread
  * than they were born on. One of the threads has no cache. The grower runs.
  */
 #include "model.h"

@@ -78,7 +78,6 @@ static inline void unit_dies(void (*body)(void *arg), void *arg, const char *wor
 		struct rlimit no_core = {0};
 
 		setrlimit(RLIMIT_CORE, &no_core);
-		signal(SIGABRT, SIG_DFL);
 		dup2(ends[1], STDERR_FILENO);
 		close(ends[0]);
 		status_ignore(crash_init());
