@@ -52,7 +52,7 @@ static struct sample sample_take(void)
 	return best;
 }
 
-__attribute__((constructor)) void clock_calibrate(void)
+__attribute__((constructor(101))) void clock_calibrate(void)
 {
 	struct sample first = sample_take();
 

@@ -3,6 +3,7 @@
  */
 #include "base/crash.h"
 #include "base/line.h"
+#include "base/metrics.h"
 #include "base/os.h"
 #include "rt/rt_int.h"
 
@@ -74,6 +75,54 @@ void rt_stats(struct rt *rt, struct rt_stats *ret)
 	}
 }
 
+/* ---- metrics ------------------------------------------------------------------------------------ */
+
+/* Over all runtimes of the process; `arg` is the place of a number in struct rt_stats. */
+static double stats_sum(const void *arg)
+{
+	size_t offset = (size_t)(uintptr_t)arg;
+	uint64_t sum = 0;
+
+	for (uint32_t n = 0; n < RUNTIMES_MAX; n++) {
+		struct rt *rt = runtime_of(n);
+		struct rt_stats stats;
+
+		if (!rt)
+			continue;
+		rt_stats(rt, &stats);
+		sum += *(const uint64_t *)(const void *)((const char *)&stats + offset);
+	}
+	return (double)sum;
+}
+
+static double stats_sum_seconds(const void *arg)
+{
+	return stats_sum(arg) / (double)NS_PER_S;
+}
+
+#define STAT(member) ((const void *)offsetof(struct rt_stats, member))
+
+METRIC_GAUGE(threads_gauge, "tarn_rt_threads", stats_sum, STAT(threads_alive),
+	     "User threads that exist");
+METRIC_GAUGE(created_gauge, "tarn_rt_threads_created", stats_sum, STAT(threads_created),
+	     "User threads that were ever created");
+METRIC_GAUGE(switches_gauge, "tarn_rt_switches", stats_sum, STAT(switches),
+	     "Switches from one user thread to another");
+METRIC_GAUGE(parks_gauge, "tarn_rt_parks", stats_sum, STAT(parks),
+	     "Times that a core went to sleep");
+METRIC_GAUGE(kicks_gauge, "tarn_rt_kicks", stats_sum, STAT(kicks),
+	     "System calls that woke a sleeping core");
+METRIC_GAUGE(wakes_gauge, "tarn_rt_wakes_remote", stats_sum, STAT(wakes_remote),
+	     "Threads woken through another core's stack");
+METRIC_GAUGE(busy_gauge, "tarn_rt_busy_seconds", stats_sum_seconds, STAT(busy_ns),
+	     "Time that cores ran user threads");
+METRIC_GAUGE(idle_gauge, "tarn_rt_idle_seconds", stats_sum_seconds, STAT(idle_ns),
+	     "Time that cores polled without finding work");
+METRIC_GAUGE(parked_gauge, "tarn_rt_parked_seconds", stats_sum_seconds, STAT(parked_ns),
+	     "Time that cores slept");
+
+/* ---- dumps -------------------------------------------------------------------------------------- */
+
 static void dump_core(struct rt_core *c, FILE *out)
 {
 	fprintf(out, "core %3u  %-6s  classes %#x  switches %lu  parks %lu  busy %lu ms\n",
@@ -104,7 +153,7 @@ void rt_dump(struct rt *rt, FILE *out)
 	}
 }
 
-/* ---- crash reports -------------------------------------------------------------------------------- */
+/* ---- crash reports --------------------------------------------------------------------------- */
 
 static void crash_line(int fd, const struct rt_thread *t, const char *what)
 {
