@@ -34,13 +34,25 @@ static struct status start_memory(struct node *node)
 	return mem_start(&config);
 }
 
+/* The arbiter's socket as rt wants it: NULL is none, "" the default one. */
+static const char *arbiter_of(const struct settings *s)
+{
+	if (strcmp(s->arbiter, "off") == 0)
+		return NULL;
+	return strcmp(s->arbiter, "default") == 0 ? "" : s->arbiter;
+}
+
 static struct status start_cores(struct node *node)
 {
+	const char *arbiter = arbiter_of(node->settings);
 	const struct rt_config config = {
 		.cores = node->cores.count,
 		.cpus = node->cores.listed ? node->cores.cpus : NULL,
 		.mode = mode_of(node->settings),
 		.threads_max = node->budget.threads_max,
+		.elastic = arbiter != NULL,
+		.arbiter = arbiter,
+		.priority = (uint32_t)node->settings->priority,
 		.watchdog_ns = WATCHDOG_NS,
 	};
 
@@ -135,10 +147,14 @@ struct status node_start(struct node *node, const struct config *config)
 
 void node_stop(struct node *node)
 {
+	uint64_t leaked;
+
 	atomic_u32_store(&node->phase, NODE_DRAINING, ORDER_RELEASE);
 	http_stop(node->http);
 	rt_stop(node->rt);
-	mem_stop();
+	leaked = mem_stop();
+	if (leaked)
+		log_warn("%llu bytes were never given back", (unsigned long long)leaked);
 	data_dir_close(&node->data);
 	log_info("node %s has stopped", node->settings->name);
 }

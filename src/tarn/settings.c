@@ -260,6 +260,8 @@ static struct status settings_check(const struct config *c, const void *values)
 	const struct settings *s = values;
 	bool guarded = *s->secret || *s->tls_cert;
 
+	if (s->priority > 0 && strcmp(s->arbiter, "off") == 0)
+		return config_fail(c, "priority", "is for the arbiter: give --arbiter, too");
 	TRY(check_tls(c, s));
 	TRY(check_secret(c, s->secret));
 	TRY(check_door(c, "listen", &s->listen, guarded));

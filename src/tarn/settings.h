@@ -26,6 +26,10 @@
 	  .meaning = "how many cores, or which processors: 4, or 0-3,8")                           \
 	X(S, core_mode, ENUM, "core-mode", .initial = "shared", .choices = settings_core_modes,    \
 	  .meaning = "shared sleeps early, dedicated is pinned, exclusive spins")                  \
+	X(S, arbiter, STRING, "arbiter", .initial = "off", .value = "PATH|default|off", .min = 1,  \
+	  .max = 107, .meaning = "socket of tarn arbiter, to ask for cores as the load needs")     \
+	X(S, priority, INT, "priority", .initial = "0", .max = 7,                                  \
+	  .meaning = "of what is asked of the arbiter; 0 is the most urgent")                      \
 	X(S, hugepages, INT, "hugepages", .initial = "0", .max = 1u << 24,                         \
 	  .meaning = "huge pages of 2 MiB to make the system reserve (root)")                      \
 	X(S, listen, ENDPOINT, "listen", .initial = "127.0.0.1:6410",                              \

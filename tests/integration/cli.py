@@ -147,6 +147,10 @@ class Arbiter(Case):
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.kill)
         wait_until('its socket', lambda: path.exists() or process.poll() is not None)
+        # a node asks it for cores, and goes again
+        node = self.node('--arbiter', path, '--priority', '3').started()
+        self.assertEqual(node.get('/healthz')[0], 200)
+        self.assertEqual(node.stop(), 0)
         second = tarn('arbiter', '--socket', path, '--backend', 'affinity', '--cores', '0')
         self.assertEqual(second.returncode, 1, second.stderr)
         process.send_signal(signal.SIGTERM)

@@ -55,6 +55,12 @@ class Start(Case):
         self.assertIn('in use', second.errors())
         self.assertIn(str(first.port), second.errors())
 
+    def test_arbiter_that_is_not_there(self):
+        # it may come later, or come back: the node goes on alone
+        node = self.node('--arbiter', self.folder / 'nobody.sock').started()
+        self.assertEqual(node.get('/healthz')[0], 200)
+        self.assertEqual(node.stop(), 0)
+
     def test_data_that_cannot_be(self):
         (self.folder / 'file').write_text('')
         node = self.node('--data', 'file/below')
@@ -272,7 +278,7 @@ class Settings(Case):
                 (('--http', '0.0.0.0:0'), '--secret'), (('--http', 'nohost.invalid:1'), 'nohost.invalid'),
                 (('--listen', 'off'), '--listen'), (('--meta', 'zookeeper'), 'etcd://'), (('--name', 'a/b'), '--name'),
                 (('--secret', 'missing'), 'missing'), (('--tls-cert', '/dev/null'), 'tls-key'),
-                (('--log-level', 'loud'), 'warn'), (('--log-format', 'xml'), 'json'), (('stray',), 'stray'),
+                (('--log-level', 'loud'), 'warn'), (('--priority', '1'), '--arbiter'), (('--log-format', 'xml'), 'json'), (('stray',), 'stray'),
                 (('--config', 'missing.conf'), 'missing.conf'), (('--hugepages', 'many'), '--hugepages')):
             with self.subTest(words=words):
                 self.assertIn(said, self.refused(*words))
