@@ -3,9 +3,10 @@
  *
  * Stores take effect in the order in which they are executed, which is also the modification order
  * of each atomic and the total order of sequentially consistent operations. What is weak is the
- * loads: a load may read any store that coherence and happens-before leave visible to its processor.
- * That is the technique of Relacy and loom, and covers what store buffers do (Dekker's mistake), what
- * reordered stores do (a missing release), and stale reads. README.md says what it cannot show.
+ * loads: a load may read any store that coherence and happens-before leave visible to its
+ * processor. That is the technique of Relacy and loom, and covers what store buffers do (Dekker's
+ * mistake), what reordered stores do (a missing release), and stale reads. README.md says what it
+ * cannot show.
  */
 #include "sim/memory.h"
 
@@ -35,7 +36,7 @@ static void memory_write(void *at, unsigned width, uint64_t value)
 		__atomic_store_n((uint64_t *)at, value, __ATOMIC_RELAXED);
 }
 
-/* ---- what a load may read ---------------------------------------------------------------------- */
+/* ---- what a load may read -------------------------------------------------------------------- */
 
 /* Whether somebody read or wrote the store at a moment that `known` includes. */
 static bool store_known(const struct store *e, const struct vclock *known)
@@ -142,7 +143,7 @@ static void store_release(struct sim *s, struct store *e, enum order order, uint
 		mark_sequenced(s, e);
 }
 
-/* ---- the operations ---------------------------------------------------------------------------- */
+/* ---- the operations -------------------------------------------------------------------------- */
 
 uint64_t sim_atomic_load(const void *at, unsigned width, enum order order)
 {

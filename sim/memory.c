@@ -90,7 +90,7 @@ static struct location *location_create(struct sim *s, uintptr_t at, uint32_t sl
 	return l;
 }
 
-/* ---- messages --------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 uint32_t message_create(const struct view *view)
 {
@@ -120,7 +120,7 @@ static void message_free(uint32_t message)
 	messages_free = message;
 }
 
-/* ---- histories -------------------------------------------------------------------------------- */
+/* ---- histories ------------------------------------------------------------------------------- */
 
 static void location_clear(struct location *l)
 {

@@ -1,11 +1,12 @@
 /*
  * Every plain access of the library, without an annotation: in the build for the simulator the
- * compiler instruments the code as it does for ThreadSanitizer (-fsanitize=thread), and the functions
- * that it calls are these instead of that library's. So a field that is handed from core to core
- * without release and acquire is found in every run that passes there, whatever the order was.
+ * compiler instruments the code as it does for ThreadSanitizer (-fsanitize=thread), and the
+ * functions that it calls are these instead of that library's. So a field that is handed from core
+ * to core without release and acquire is found in every run that passes there, whatever the order
+ * was.
  *
- * Plain accesses are no switch points and no part of the hash: code without races cannot tell in which
- * order they were made. The names are the compiler's.
+ * Plain accesses are no switch points and no part of the hash: code without races cannot tell in
+ * which order they were made. The names are the compiler's.
  */
 #include "sim/sim_int.h"
 
@@ -93,8 +94,8 @@ void *__tsan_memset(void *at, int value, size_t bytes)
 }
 
 /*
- * The builtins behind the quiet wrappers of base/atomic.h, which are for who only watches: no switch
- * points, and not seen by the model.
+ * The builtins behind the quiet wrappers of base/atomic.h, which are for who only watches: no
+ * switch points, and not seen by the model.
  */
 #define QUIET(bits, type)                                                                          \
 	type __tsan_atomic##bits##_load(const type *at, int order);                                \

@@ -150,7 +150,7 @@ void processor_unblock(struct sim *s, struct processor *p)
 	s->decide_at = s->steps; /* it may be the one that should run at once */
 }
 
-/* ---- birth and end ---------------------------------------------------------------------------- */
+/* ---- birth and end --------------------------------------------------------------------------- */
 
 static void processor_entry(void *arg)
 {
@@ -234,7 +234,7 @@ void processor_free(struct processor *p)
 	context_fini(&p->context);
 }
 
-/* ---- the run ---------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static void sim_init(struct sim *s, const struct sim_config *config, struct sim_report *ret)
 {

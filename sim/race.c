@@ -1,7 +1,7 @@
 /*
- * Races between plain accesses, after FastTrack (Flanagan and Freund, PLDI 2009): of each eight bytes
- * the last write and, for each processor, the last read. An access that does not happen after all
- * conflicting ones is a race, whether or not this run came close to it.
+ * Races between plain accesses, after FastTrack (Flanagan and Freund, PLDI 2009): of each eight
+ * bytes the last write and, for each processor, the last read. An access that does not happen after
+ * all conflicting ones is a race, whether or not this run came close to it.
  */
 #include "base/assert.h"
 #include "sim/sim_int.h"
@@ -161,8 +161,10 @@ static void cell_write(struct sim *s, struct cell *c, uint8_t mask, struct place
 		memset(&c->reads, 0, sizeof(c->reads));
 		c->read_mask = 0;
 	}
-	/* of writes to different bytes that no reader tells apart, the last is kept: cheap, and blind
-	 * to a race with the earlier one */
+	/*
+	 * of writes to different bytes that no reader tells apart, the last is kept: cheap, and
+	 * blind to a race with the earlier one
+	 */
 	c->write_mask = mask;
 	c->write_time = processor_time(p);
 	c->writer = (uint8_t)p->index;

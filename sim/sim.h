@@ -1,5 +1,6 @@
 /*
- * The simulator's front: runs code under seeded processors, memory and time, and says what it found.
+ * The simulator's front: runs code under seeded processors, memory and time, and says what it
+ * found.
  *
  *	static void body(void *arg) { … kthread_start() … kthread_join() … }
  *
@@ -103,7 +104,8 @@ NORETURN void sim_fail(const char *format, ...) PRINTF(1, 2);
 	} while (0)
 
 /*
- * Forgets what the model knows of the bytes: they are about to be used for something new. Called for
- * what free() and munmap() give back; for code that reuses memory by means the model cannot see.
+ * Forgets what the model knows of the bytes: they are about to be used for something new. Called
+ * for what free() and munmap() give back; for code that reuses memory by means the model cannot
+ * see.
  */
 void sim_forget(const void *at, size_t bytes);

@@ -80,8 +80,8 @@ static inline uint32_t processor_time(const struct processor *p)
 }
 
 /*
- * A new moment. After everything that hands on what the processor knows, so that what follows is not
- * taken for a part of it.
+ * A new moment. After everything that hands on what the processor knows, so that what follows is
+ * not taken for a part of it.
  */
 static inline void processor_tick(struct processor *p)
 {
@@ -241,8 +241,8 @@ uint32_t memory_number(struct sim *s, const void *at, unsigned width);
 /* race.c: the same for plain data. */
 void race_reset(void);
 /*
- * The current processor reads or writes plain data: ends the run if that races. The place is told as
- * `what` if that is not NULL, as the function at `pc` otherwise.
+ * The current processor reads or writes plain data: ends the run if that races. The place is told
+ * as `what` if that is not NULL, as the function at `pc` otherwise.
  */
 void race_access(struct sim *s, const void *at, size_t bytes, bool write, const char *what,
 		 const void *pc);

@@ -1,12 +1,12 @@
 /*
  * Who runs next. No single way of choosing finds all bugs, so the seed draws one of three:
  *
- * uniform  Any runnable processor, after runs of a random mean length from 1 to 32 steps. Finds what
- *          needs many switches close together.
+ * uniform  Any runnable processor, after runs of a random mean length from 1 to 32 steps. Finds
+ *          what needs many switches close together.
  * PCT      Probabilistic concurrency testing (Burckhardt, Kothari, Musuvathi and Nagarakatte, "A
- *          randomized scheduler with probabilistic guarantees of finding bugs", ASPLOS 2010). Random
- *          priorities; the highest runnable one runs; at d - 1 random steps the running one falls
- *          to the bottom. A bug of depth d in a run of k steps of n processors is found with a
+ *          randomized scheduler with probabilistic guarantees of finding bugs", ASPLOS 2010). Has
+ *          random priorities; the highest runnable one runs; at d - 1 random steps the running one
+ *          falls to the bottom. A bug of depth d in a run of k steps of n processors is found with a
  *          probability of at least 1 / (n * k^(d-1)). Finds what needs one processor to stand still
  *          at the wrong place for long. A spin puts the spinner at the bottom, else it would spin
  *          for ever; so does holding the processor for too long.

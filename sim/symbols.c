@@ -1,6 +1,6 @@
 /*
- * Names for addresses, from the symbol table of the running program: unlike dladdr() it knows static
- * functions, and findings are about those.
+ * Names for addresses, from the symbol table of the running program: unlike dladdr() it knows
+ * static functions, and findings are about those.
  */
 #include "sim/sim_int.h"
 

@@ -40,8 +40,8 @@ void time_expire(struct sim *s)
 }
 
 /*
- * A kernel thread may be kept waiting for its processor while others sleep towards their deadlines. What
- * lies further away than such a delay does not come before its time.
+ * A kernel thread may be kept waiting for its processor while others sleep towards their deadlines.
+ * What lies further away than such a delay does not come before its time.
  */
 void time_warp(struct sim *s)
 {

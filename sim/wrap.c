@@ -58,7 +58,10 @@ int __wrap_munmap(void *at, size_t bytes)
 	return __real_munmap(at, bytes);
 }
 
-/* A processor's own stack is not the kernel thread's: under ASan the runtime must be told the right one. */
+/*
+ * A processor's own stack is not the kernel thread's: under ASan the runtime must be told the right
+ * one.
+ */
 void __wrap_context_init_native(struct context *c)
 {
 	__real_context_init_native(c);

@@ -98,8 +98,9 @@ struct tarn_thread_attr {
 
 /*
  * Runs entry(arg) on a new user thread, on the less loaded of two cores chosen at random unless
- * `attr` says otherwise (NULL: any core, to be joined). From any thread of the process. `ret` may be
- * NULL for a detached thread. LIMIT: threads_max exist; INVALID; CLOSED: the runtime is stopping.
+ * `attr` says otherwise (NULL: any core, to be joined). From any thread of the process. `ret` may
+ * be NULL for a detached thread. LIMIT: threads_max exist; INVALID; CLOSED: the runtime is
+ * stopping.
  */
 TARN_API struct tarn_status tarn_spawn(struct tarn_runtime *rt, const struct tarn_thread_attr *attr,
 				       void (*entry)(void *), void *arg, struct tarn_thread *ret);
@@ -131,7 +132,9 @@ TARN_API struct tarn_status tarn_sleep(uint64_t ns);
 /* Nanoseconds since some start; the clock of all deadlines. */
 TARN_API uint64_t tarn_now(void);
 
-/* Runs fn(arg) on a kernel thread beside the cores and waits for it. Suspends. BUSY: too many wait. */
+/*
+ * Runs fn(arg) on a kernel thread beside the cores and waits for it. Suspends. BUSY: too many wait.
+ */
 TARN_API struct tarn_status tarn_offload(void (*fn)(void *), void *arg);
 
 /* Runs fn(arg) on a user thread and blocks the calling kernel thread until its end. */

@@ -54,8 +54,8 @@ TARN_API const char *tarn_status_name(struct tarn_status status);
 TARN_API const char *tarn_status_text(struct tarn_status status);
 
 /*
- * The detail of the calling thread's last failure: what was wrong and what would be right. "" before
- * the first. Valid until the thread's next failure. A user thread has its own.
+ * The detail of the calling thread's last failure: what was wrong and what would be right. ""
+ * before the first. Valid until the thread's next failure. A user thread has its own.
  */
 TARN_API const char *tarn_last_error(void);
 

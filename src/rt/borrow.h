@@ -2,9 +2,9 @@
  * Cores that are borrowed from the arbiter: what a core and the control thread do about them.
  *
  * A core that has been granted a processor serves class 0. When the processor is wanted back the
- * core serves nobody, its threads move, and its kernel thread is offered for another one; it goes on
- * looking after its hooks and timers in the meantime, and sleeps as any idle core. The last core of
- * class 0 never stops: without a processor of its own it runs where the kernel lets it.
+ * core serves nobody, its threads move, and its kernel thread is offered for another one; it goes
+ * on looking after its hooks and timers in the meantime, and sleeps as any idle core. The last core
+ * of class 0 never stops: without a processor of its own it runs where the kernel lets it.
  */
 #pragma once
 

@@ -31,8 +31,8 @@ void context_start_asm(void);
 /*
  * Makes a context that will call entry(arg) on the stack [bottom, bottom + bytes) when first
  * switched to. `entry` must never return and must call context_entered() first. The stack is
- * borrowed until context_fini(). `top_offset` bytes (a multiple of 16) are left free at the top: stacks that
- * all begin at the same offset of a page fight for the same cache sets.
+ * borrowed until context_fini(). `top_offset` bytes (a multiple of 16) are left free at the top:
+ * stacks that all begin at the same offset of a page fight for the same cache sets.
  */
 void context_init(struct context *c, void *bottom, size_t bytes, size_t top_offset,
 		  void (*entry)(void *), void *arg);

@@ -1,6 +1,7 @@
 /*
- * The control thread: a kernel thread beside the cores that looks at them now and then. It reports a
- * user thread that holds its core too long, and lets the policy use as many cores as the load needs.
+ * The control thread: a kernel thread beside the cores that looks at them now and then. It reports
+ * a user thread that holds its core too long, and lets the policy use as many cores as the load
+ * needs.
  *
  * It looks every 50 ms while there is work, and ever more seldom while there is none: an idle
  * process is quiet (Law 7).

@@ -59,7 +59,7 @@ static ALWAYS_INLINE struct rt_thread *ready_pop(struct rt_core *c)
 	return t;
 }
 
-/* ---- arrivals from other cores ----------------------------------------------------------------- */
+/* ---- arrivals from other cores --------------------------------------------------------------- */
 
 /*
  * The woken stack. Bit 0 of a link says that the thread it points to is the last one: a core that
@@ -269,13 +269,15 @@ static void ready_sweep(struct rt_core *c)
 	}
 }
 
-/* ---- looking around --------------------------------------------------------------------------- */
+/* ---- looking around -------------------------------------------------------------------------- */
 
 static void load_publish(struct rt_core *c)
 {
 	if (c->load_delta == 0)
 		return;
-	/* two's complement: adds to the low half, and what would borrow from the position cannot be */
+	/*
+	 * two's complement: adds to the low half, and what would borrow from the position cannot be
+	 */
 	atomic_u64_add(&c->front, (uint64_t)(int64_t)c->load_delta, ORDER_RELAXED);
 	c->load_delta = 0;
 }
@@ -340,7 +342,7 @@ static uint32_t look_around(struct rt_core *c)
 	return events;
 }
 
-/* ---- idle -------------------------------------------------------------------------------------- */
+/* ---- idle ------------------------------------------------------------------------------------ */
 
 static bool must_stop(const struct rt_core *c)
 {
@@ -402,7 +404,7 @@ static void idle(struct rt_core *c)
 	c->idle_since = 0;
 }
 
-/* ---- running ----------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static ALWAYS_INLINE void current_set(struct rt_core *c, struct rt_thread *t)
 {

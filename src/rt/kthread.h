@@ -2,8 +2,8 @@
  * Kernel threads and how they sleep: what the runtime takes from the operating system.
  *
  * In the build for the simulator (TARN_SIM) these functions are defined by sim/kthread.c: a kernel
- * thread is then a simulated processor, sleeping is virtual, and the order in which the processors run is
- * drawn from the seed.
+ * thread is then a simulated processor, sleeping is virtual, and the order in which the processors
+ * run is drawn from the seed.
  */
 #pragma once
 

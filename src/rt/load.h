@@ -1,7 +1,8 @@
 /*
- * How many cores does the load need? After Arachne's CoreLoadEstimator, with its constants: one more
- * when more than 1.5 threads are runnable per core on average; one less when the cores that are busy
- * would, with a margin, have been enough before the last step up. At most one step per window.
+ * How many cores does the load need? After Arachne's CoreLoadEstimator, with its constants: one
+ * more when more than 1.5 threads are runnable per core on average; one less when the cores that
+ * are busy would, with a margin, have been enough before the last step up. At most one step per
+ * window.
  */
 #pragma once
 
@@ -25,8 +26,8 @@ struct load_history {
 };
 
 /*
- * How many cores the next window should have: window.cores, one more or one less, within `least` and
- * `most`. Remembers the steps up.
+ * How many cores the next window should have: window.cores, one more or one less, within `least`
+ * and `most`. Remembers the steps up.
  */
 uint32_t load_cores_wanted(struct load_history *history, const struct load_window *window,
 			   uint32_t least, uint32_t most);

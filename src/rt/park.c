@@ -34,8 +34,9 @@ static uint64_t spin_limit(const struct rt_core *c)
 }
 
 /*
- * The budget follows the gaps between work: ski rental with a wake-up as the price of the skis. Work
- * that came while we span doubles what we are ready to spend; a sleep that lasted long halves it.
+ * The budget follows the gaps between work: ski rental with a wake-up as the price of the skis.
+ * Work that came while we span doubles what we are ready to spend; a sleep that lasted long halves
+ * it.
  */
 static void spin_adapt(struct rt_core *c, uint64_t slept_cycles)
 {
@@ -57,8 +58,10 @@ void core_park(struct rt_core *c)
 	uint64_t before = clock_cycles();
 
 	core_rest(c);
-	/* seq_cst, against woken_push(), the spawn cell's turn and core_stop(): each side writes its
-	 * word and then reads the other's, so at least one of them sees the other */
+	/*
+	 * seq_cst, against woken_push(), the spawn cell's turn and core_stop(): each side writes
+	 * its word and then reads the other's, so at least one of them sees the other
+	 */
 	atomic_u32_store(&c->parked, 1, ORDER_SEQ_CST);
 	atomic_fence(ORDER_SEQ_CST);
 	if (!core_has_work(c))

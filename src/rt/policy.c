@@ -74,7 +74,7 @@ void policy_init(struct rt *rt, uint32_t count)
 	}
 }
 
-/* ---- cores that come and go -------------------------------------------------------------------- */
+/* ---- cores that come and go ------------------------------------------------------------------ */
 
 void policy_core_add(struct rt *rt, struct rt_core *c)
 {
@@ -123,7 +123,7 @@ bool policy_core_remove(struct rt *rt, struct rt_core *c)
 	return !last;
 }
 
-/* ---- classes ------------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------- */
 
 static struct status resize_locked(struct rt *rt, uint8_t number, uint32_t cores)
 {
@@ -235,7 +235,7 @@ bool policy_is_exclusive(const struct rt *rt, uint8_t class)
 	       class_kind(&rt->policy.classes[class]) == RT_CLASS_KIND_EXCLUSIVE;
 }
 
-/* ---- placing ------------------------------------------------------------------------------------- */
+/* ---- placing --------------------------------------------------------------------------------- */
 
 /* xorshift64 (Marsaglia 2003): two cores out of a list need no better randomness. */
 static ALWAYS_INLINE uint64_t random_next(uint64_t *state)

@@ -12,8 +12,10 @@ struct rt_core;
 struct policy_class {
 	const char *name;
 	struct atomic_u32 kind; /* enum rt_class_kind */
-	/* The list is changed under the policy's lock and read without: a reader that meets a change
-	 * may choose a core that has just gone, and that core passes the thread on. */
+	/*
+	 * The list is changed under the policy's lock and read without: a reader that meets a
+	 * change may choose a core that has just gone, and that core passes the thread on.
+	 */
 	struct atomic_u32 count;
 	struct atomic_u32 cores[RT_CORES_MAX];
 };
@@ -32,14 +34,16 @@ void policy_init(struct rt *rt, uint32_t count);
 void policy_core_add(struct rt *rt, struct rt_core *c);
 
 /*
- * A core is to be given back: whatever it served, its threads move. False, and nothing changes, if it
- * is the last one of class 0: it goes on, wherever the kernel then lets it run.
+ * A core is to be given back: whatever it served, its threads move. False, and nothing changes, if
+ * it is the last one of class 0: it goes on, wherever the kernel then lets it run.
  */
 bool policy_core_remove(struct rt *rt, struct rt_core *c);
 
 bool policy_class_exists(const struct rt *rt, uint8_t class);
 
-/* Where a new thread of the class goes: the less loaded of two of its cores, or a core of its own. */
+/*
+ * Where a new thread of the class goes: the less loaded of two of its cores, or a core of its own.
+ */
 struct status policy_place(struct rt *rt, uint8_t class, struct rt_core *me, struct rt_core **ret);
 
 /* The less loaded of two random cores that serve the class; NULL if none does. */

@@ -221,7 +221,7 @@ void rt_timer_arm(struct rt_timer *timer, uint64_t deadline);
 /* Disarms it, on the core that armed it; true if it had not fired. */
 bool rt_timer_disarm(struct rt_timer *timer);
 
-/* ---- outside ----------------------------------------------------------------------------------- */
+/* ---- outside --------------------------------------------------------------------------------- */
 
 /*
  * Runs fn(arg) on a kernel thread of a bounded pool and waits for it: for libraries that block.
@@ -243,7 +243,7 @@ void rt_guest_unregister(struct rt_guest *guest);
  */
 struct status rt_call(struct rt *rt, void (*fn)(void *), void *arg);
 
-/* ---- looking in ------------------------------------------------------------------------------- */
+/* ---- looking in ------------------------------------------------------------------------------ */
 
 /* One line per thread: id, name, core, state, what it waits for and since when; and per core. */
 void rt_dump(struct rt *rt, FILE *out);

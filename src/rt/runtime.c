@@ -10,7 +10,9 @@
 
 #include <pthread.h>
 
-/* By the number in an id. A runtime is entered when its slots exist and taken out before they go. */
+/*
+ * By the number in an id. A runtime is entered when its slots exist and taken out before they go.
+ */
 static struct atomic_ptr runtimes[RUNTIMES_MAX];
 
 struct rt *runtime_of(uint32_t number)
@@ -65,7 +67,7 @@ struct status runtime_check_fork(const struct rt *rt)
 	return OK;
 }
 
-/* ---- configuration ----------------------------------------------------------------------------- */
+/* ---- configuration --------------------------------------------------------------------------- */
 
 static struct status config_complete(struct rt_config *config, struct cpus *allowed)
 {
@@ -103,7 +105,7 @@ static uint32_t processor_of(const struct rt_config *config, const struct cpus *
 	return cpus_nth(allowed, i);
 }
 
-/* ---- cores ------------------------------------------------------------------------------------- */
+/* ---- cores ----------------------------------------------------------------------------------- */
 
 /* An idle core looks around every microsecond or so. */
 #define PREEMPTED_NS (300 * NS_PER_US)
@@ -163,7 +165,7 @@ static struct status cores_start(struct rt *rt)
 	return OK;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static size_t runtime_bytes(uint32_t cores)
 {

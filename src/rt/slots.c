@@ -24,7 +24,9 @@
 #define THREADS_DEFAULT     (1u << 20)
 #define THREADS_LEAST       1024
 
-/* Stack tops are spread over this many cache lines: at the same offset they would share cache sets. */
+/*
+ * Stack tops are spread over this many cache lines: at the same offset they would share cache sets.
+ */
 #define STACK_COLOURS 16
 
 /* Cores take slots from the common list, and give them back, so many at a time. */
@@ -213,7 +215,7 @@ void slots_give(struct slots *s, struct rt_thread *list, uint32_t count)
 	spinlock_unlock(&s->lock);
 }
 
-/* ---- slots of this core ----------------------------------------------------------------------- */
+/* ---- slots of this core ---------------------------------------------------------------------- */
 
 struct rt_thread *core_slot_take(struct rt_core *c)
 {

@@ -9,7 +9,7 @@
 #include "base/diag.h"
 #include "rt/rt_int.h"
 
-/* ---- waiters ---------------------------------------------------------------------------------- */
+/* ---- waiters --------------------------------------------------------------------------------- */
 
 static void waiters_append(struct rt_waiters *q, struct rt_wait w, uint64_t value)
 {
@@ -84,7 +84,7 @@ SUSPENDS static struct status waiters_wait(struct rt_waiters *q, struct spinlock
 	return s;
 }
 
-/* ---- mutex ------------------------------------------------------------------------------------- */
+/* ---- mutex ----------------------------------------------------------------------------------- */
 
 enum { MUTEX_FREE, MUTEX_HELD, MUTEX_CONTENDED };
 
@@ -181,7 +181,7 @@ void rt_mutex_unlock(struct rt_mutex *m)
 	mutex_unlock_slow(m);
 }
 
-/* ---- condition --------------------------------------------------------------------------------- */
+/* ---- condition ------------------------------------------------------------------------------- */
 
 SUSPENDS struct status rt_cond_wait(struct rt_cond *c, struct rt_mutex *m, uint64_t deadline)
 {
@@ -218,7 +218,7 @@ void rt_cond_notify_all(struct rt_cond *c)
 	spinlock_unlock(&c->lock);
 }
 
-/* ---- semaphore --------------------------------------------------------------------------------- */
+/* ---- semaphore ------------------------------------------------------------------------------- */
 
 static bool sem_take_locked(struct rt_sem *s)
 {
@@ -268,7 +268,7 @@ void rt_sem_post(struct rt_sem *s)
 	} while (found && !rt_wake(w));
 }
 
-/* ---- reader-writer lock -------------------------------------------------------------------------- */
+/* ---- reader-writer lock ---------------------------------------------------------------------- */
 
 enum { RW_READ, RW_WRITE };
 
@@ -334,7 +334,7 @@ void rt_rwlock_unlock(struct rt_rwlock *l)
 	spinlock_unlock(&l->lock);
 }
 
-/* ---- channel ----------------------------------------------------------------------------------- */
+/* ---- channel --------------------------------------------------------------------------------- */
 
 /*
  * Items go from hand to hand in order: to a waiting receiver directly, and from a waiting sender
@@ -477,7 +477,7 @@ void rt_channel_close(struct rt_channel *c)
 	spinlock_unlock(&c->lock);
 }
 
-/* ---- wait group ---------------------------------------------------------------------------------- */
+/* ---- wait group ------------------------------------------------------------------------------ */
 
 void rt_group_add(struct rt_group *g, uint32_t n)
 {

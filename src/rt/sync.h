@@ -28,8 +28,8 @@ struct rt_mutex {
 };
 
 /*
- * Takes the mutex. Not ended by deadlines nor by cancellation, so that clean-up code can use it. The
- * owner must not take it again (assertion).
+ * Takes the mutex. Not ended by deadlines nor by cancellation, so that clean-up code can use it.
+ * The owner must not take it again (assertion).
  */
 SUSPENDS void rt_mutex_lock(struct rt_mutex *m);
 /* Takes it before the deadline. */
@@ -81,7 +81,9 @@ struct rt_rwlock {
 	struct rt_waiters waiters;
 };
 
-/* Shared hold. A reader that comes after a waiting writer waits behind it: writers do not starve. */
+/*
+ * Shared hold. A reader that comes after a waiting writer waits behind it: writers do not starve.
+ */
 SUSPENDS struct status rt_rwlock_read(struct rt_rwlock *l, uint64_t deadline);
 /* Exclusive hold. */
 SUSPENDS struct status rt_rwlock_write(struct rt_rwlock *l, uint64_t deadline);

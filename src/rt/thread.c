@@ -5,7 +5,7 @@
 #include "base/trace.h"
 #include "rt/rt_int.h"
 
-/* ---- birth ------------------------------------------------------------------------------------- */
+/* ---- birth ----------------------------------------------------------------------------------- */
 
 void thread_main(void *thread)
 {
@@ -175,7 +175,7 @@ struct status rt_spawn(struct rt *rt, const struct rt_attr *attr, void (*entry)(
 	return s;
 }
 
-/* ---- end ----------------------------------------------------------------------------------------- */
+/* ---- end ------------------------------------------------------------------------------------- */
 
 void thread_free(struct rt_core *c, struct rt_thread *t)
 {
@@ -241,7 +241,9 @@ static struct status life_claim(struct rt_id id, struct rt_thread **ret, uint64_
 	uint64_t life = atomic_u64_load(&t->life, ORDER_RELAXED);
 
 	do {
-		/* ended and claimed: its joiner has it, though its core may not have freed it yet */
+		/*
+		 * ended and claimed: its joiner has it, though its core may not have freed it yet
+		 */
 		if (life >> 32 != id.value >> 32 || (life & LIFE_DETACHED) ||
 		    (life & (LIFE_CLAIMED | LIFE_ENDED)) == (LIFE_CLAIMED | LIFE_ENDED))
 			return stale(id);

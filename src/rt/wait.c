@@ -63,8 +63,10 @@ bool wait_end(struct rt_thread *t, uint64_t sequence, enum wait_state how)
 	case WAIT_WATCHED: {
 		struct rt_core *me = core_self();
 
-		/* Another core finds it by itself. `t->core` would not tell: the thread may have been
-		 * run and moved, or its slot reused, since the word above was changed. */
+		/*
+		 * Another core finds it by itself. `t->core` would not tell: the thread may have
+		 * been run and moved, or its slot reused, since the word above was changed.
+		 */
 		if (me && core_watches(me, t))
 			core_make_watched_ready(me, t);
 		break;
@@ -179,7 +181,9 @@ SUSPENDS struct status rt_sleep(uint64_t ns)
 	struct rt_thread *t = w.thread;
 	struct status s = rt_wait(w, wanted);
 
-	/* the time has passed: that is what the caller wanted, unless its own deadline came first */
+	/*
+	 * the time has passed: that is what the caller wanted, unless its own deadline came first
+	 */
 	if (status_is(s, STATUS_TIMEOUT) && wanted <= t->deadline)
 		return OK;
 	return s;

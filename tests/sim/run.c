@@ -1,11 +1,11 @@
 /*
  * run SCENARIO [--seed N] [--seeds FROM..TO] [--find VERDICT] [--verbose]: runs a scenario under
- * seeds, each twice. --find is for programs with a mistake planted in the code under test: some seed
- * must end with that verdict.
+ * seeds, each twice. --find is for programs with a mistake planted in the code under test: some
+ * seed must end with that verdict.
  *
  * Each run is a process of its own, forked from this one: it starts from the same untouched globals
- * every time, a finding or a crash leaves nothing behind, and both runs of a seed must give the same
- * hash. Exit status: 0 as expected, 1 not, 2 wrong usage.
+ * every time, a finding or a crash leaves nothing behind, and both runs of a seed must give the
+ * same hash. Exit status: 0 as expected, 1 not, 2 wrong usage.
  */
 #include "scenario.h"
 
@@ -54,7 +54,7 @@ static const struct scenario *scenario_find(const char *name)
 	return NULL;
 }
 
-/* ---- one run ---------------------------------------------------------------------------------- */
+/* ---- one run --------------------------------------------------------------------------------- */
 
 static void run_child(const struct options *o, uint64_t seed, struct sim_report *ret, bool trace)
 {
@@ -136,7 +136,7 @@ static void repeat_print(const struct options *o, uint64_t seed)
 	       o->scenario->name, seed, seed, o->scenario->name);
 }
 
-/* ---- many seeds -------------------------------------------------------------------------------- */
+/* ---- many seeds ------------------------------------------------------------------------------ */
 
 enum outcome { OUTCOME_GO_ON, OUTCOME_FOUND, OUTCOME_FAILED };
 
@@ -225,7 +225,7 @@ static int scenario_run(const struct options *o)
 	return outcome == OUTCOME_FAILED;
 }
 
-/* ---- the command line -------------------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------------------ */
 
 static int usage(void)
 {

@@ -36,7 +36,7 @@ static void run_all(uint32_t count, void (*const mains[])(void *), void *arg)
 		kthread_join(&threads[i]);
 }
 
-/* ---- Dekker: park and wake --------------------------------------------------------------------- */
+/* ---- Dekker: park and wake ------------------------------------------------------------------- */
 
 /*
  * A core that wants to sleep says so and looks for work once more; a waker leaves work and looks
@@ -83,7 +83,7 @@ static void park_body(void *arg)
 	run_all(2, (void (*const[])(void *)){park_sleeper, park_waker}, &p);
 }
 
-/* ---- message passing ---------------------------------------------------------------------------- */
+/* ---- message passing ------------------------------------------------------------------------- */
 
 /* Data is written plainly and published by a flag: the flag's store must release. */
 struct message {
@@ -118,7 +118,7 @@ static void message_body(void *arg)
 	run_all(2, (void (*const[])(void *)){message_sender, message_receiver}, &m);
 }
 
-/* ---- spin lock ----------------------------------------------------------------------------------- */
+/* ---- spin lock ------------------------------------------------------------------------------- */
 
 #define LOCK_ROUNDS 6
 
@@ -152,7 +152,7 @@ static void lock_body(void *arg)
 		  (unsigned long long)l.count);
 }
 
-/* ---- ring of one producer and one consumer -------------------------------------------------------- */
+/* ---- ring of one producer and one consumer --------------------------------------------------- */
 
 #define RING_CELLS 4
 #define RING_ITEMS 16
@@ -209,12 +209,12 @@ static void ring_body(void *arg)
 	run_all(2, (void (*const[])(void *)){ring_producer, ring_consumer}, &r);
 }
 
-/* ---- Treiber's stack -------------------------------------------------------------------------------- */
+/* ---- Treiber's stack ------------------------------------------------------------------------- */
 
 /*
  * Nodes are reused, so a compare-and-swap of the bare top succeeds although the stack has changed
- * beneath (ABA): the top that was read is back, its successor is not. A tag that counts the pops tells the
- * two apart.
+ * beneath (ABA): the top that was read is back, its successor is not. A tag that counts the pops
+ * tells the two apart.
  */
 #define STACK_NODES  3
 #define STACK_ROUNDS 4
@@ -294,7 +294,7 @@ static void stack_body(void *arg)
 	sim_check(left == STACK_NODES, "%u nodes of %u are left", left, STACK_NODES);
 }
 
-/* ---- event count --------------------------------------------------------------------------------- */
+/* ---- event count ----------------------------------------------------------------------------- */
 
 /*
  * A consumer that finds nothing takes the count, looks once more, and sleeps while the count is
@@ -365,7 +365,7 @@ static void events_body(void *arg)
 		&e);
 }
 
-/* ---- sequence lock ------------------------------------------------------------------------------- */
+/* ---- sequence lock --------------------------------------------------------------------------- */
 
 /*
  * Readers copy without a lock and look whether the sequence moved meanwhile. The copy must not be

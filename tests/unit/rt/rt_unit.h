@@ -1,6 +1,6 @@
 /*
- * What the unit tests of the runtime share: starting one, checks for user threads, and waiting until
- * a thread blocks.
+ * What the unit tests of the runtime share: starting one, checks for user threads, and waiting
+ * until a thread blocks.
  *
  * cmocka's assertions jump out of the function that fails, which only the thread that runs the case
  * can do. In user threads and kernel threads of the test CHECK() and its relatives end the program

@@ -35,7 +35,7 @@ static void hold_core(void *arg)
 		sched_yield();
 }
 
-/* ---- spawn ------------------------------------------------------------------------------------- */
+/* ---- spawn ----------------------------------------------------------------------------------- */
 
 struct seen {
 	uint32_t core;
@@ -200,7 +200,7 @@ static void rt_spawn__into_another_runtime(void **state)
 	rt_stop(other);
 }
 
-/* ---- the limit --------------------------------------------------------------------------------- */
+/* ---- the limit ------------------------------------------------------------------------------- */
 
 /* Blocks until it is cancelled. */
 static void block(void *arg)
@@ -252,7 +252,7 @@ static void rt_spawn__up_to_the_limit_and_again(void **state)
 	rt_stop(rt);
 }
 
-/* ---- join ---------------------------------------------------------------------------------------- */
+/* ---- join ------------------------------------------------------------------------------------ */
 
 static void join_ended_and_running(void *arg)
 {
@@ -376,7 +376,9 @@ static void rt_join__again_after_giving_up(void **state)
 
 #define RACE_ROUNDS (WITH_TSAN || TARN_DEBUG ? 400 : 3000)
 
-/* The deadline comes about when the thread ends: either the join was right or it can be repeated. */
+/*
+ * The deadline comes about when the thread ends: either the join was right or it can be repeated.
+ */
 static void join_at_the_end(void *arg)
 {
 	(void)arg;
@@ -419,7 +421,7 @@ static void rt_join__sees_what_the_thread_did(void **state)
 	unit_run(2, join_sees, NULL);
 }
 
-/* ---- detach ------------------------------------------------------------------------------------- */
+/* ---- detach ---------------------------------------------------------------------------------- */
 
 static void detach_at_each_time(void *arg)
 {
@@ -512,7 +514,7 @@ static void rt_detach__from_a_foreign_thread(void **state)
 	assert_int_equal(atomic_u32_load(&ran, ORDER_ACQUIRE), 100);
 }
 
-/* ---- ids ------------------------------------------------------------------------------------------ */
+/* ---- ids ------------------------------------------------------------------------------------- */
 
 static void ids_after_reuse(void *arg)
 {
@@ -618,7 +620,7 @@ static void diag__of_each_thread(void **state)
 	unit_run(1, diags, NULL);
 }
 
-/* ---- many ---------------------------------------------------------------------------------------- */
+/* ---- many ------------------------------------------------------------------------------------ */
 
 static void wait_for_wake(void *arg)
 {
@@ -680,7 +682,7 @@ static void rt_spawn__many_over_time(void **state)
 	unit_run(2, create_many, NULL);
 }
 
-/* ---- exit ------------------------------------------------------------------------------------------ */
+/* ---- exit ------------------------------------------------------------------------------------ */
 
 /* Hidden from the compiler, which may know too well that nobody comes back. */
 static void (*volatile leave)(void) = rt_exit;
@@ -726,7 +728,7 @@ static void rt_exit__from_within(void **state)
 	unit_run(1, exits, NULL);
 }
 
-/* ---- yield ------------------------------------------------------------------------------------------ */
+/* ---- yield ----------------------------------------------------------------------------------- */
 
 struct turn {
 	uint32_t me;

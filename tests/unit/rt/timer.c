@@ -47,7 +47,7 @@ static void timers_remove__root_leaf_and_between(void **state)
 	}
 }
 
-/* ---- on a core ----------------------------------------------------------------------------------- */
+/* ---- on a core ------------------------------------------------------------------------------- */
 
 struct fired {
 	struct rt_timer timer;

@@ -32,7 +32,7 @@ static struct waiter waiter_forever(void)
 	return (struct waiter){.deadline = CLOCK_NEVER, .status = {STATUS_BUG}};
 }
 
-/* ---- waking ------------------------------------------------------------------------------------ */
+/* ---- waking ---------------------------------------------------------------------------------- */
 
 static void wake_early(void *arg)
 {
@@ -219,7 +219,7 @@ static void rt_wake__from_a_hook_and_a_timer(void **state)
 	unit_run(1, wake_from_hooks, NULL);
 }
 
-/* ---- races: of all who would end a wait exactly one does ------------------------------------------- */
+/* ---- races: of all who would end a wait exactly one does ------------------------------------- */
 
 #define RACE_ROUNDS (WITH_TSAN || TARN_DEBUG ? 500 : 3000)
 
@@ -345,7 +345,7 @@ static void rt_wake__against_deadline_and_cancel(void **state)
 	unit_run(2, race_of_all, &r);
 }
 
-/* ---- deadlines ----------------------------------------------------------------------------------- */
+/* ---- deadlines ------------------------------------------------------------------------------- */
 
 static void deadlines(void *arg)
 {
@@ -448,7 +448,7 @@ static void rt_sleep__never_too_short(void **state)
 	unit_run(2, sleep_many, NULL);
 }
 
-/* ---- cancellation -------------------------------------------------------------------------------- */
+/* ---- cancellation ---------------------------------------------------------------------------- */
 
 static void cancel_before(void *arg)
 {
@@ -591,7 +591,7 @@ static void rt_cancel__ends_with_its_thread(void **state)
 	unit_run(1, cancel_is_forgotten, NULL);
 }
 
-/* ---- waits that only a wake ends ----------------------------------------------------------------- */
+/* ---- waits that only a wake ends ------------------------------------------------------------- */
 
 static void hard_wait(void *arg)
 {

@@ -76,7 +76,7 @@ static uint32_t occurs(const struct program *p, bool (*outcome)(void))
 #define FENCE(order)           atomic_fence(ORDER_##order)
 #define OUT(i)                 litmus.out[i]
 
-/* ---- SB: store buffering, Dekker's handshake ------------------------------------------------------ */
+/* ---- SB: store buffering, Dekker's handshake ------------------------------------------------- */
 
 static bool both_missed(void)
 {
@@ -128,7 +128,7 @@ static void store_buffering__shows_with_an_exchange_of_one_side(void **state)
 	assert_never(both_missed, sb_rmw_0, sb_rmw_1);
 }
 
-/* ---- MP: message passing --------------------------------------------------------------------------- */
+/* ---- MP: message passing --------------------------------------------------------------------- */
 
 static bool flag_without_data(void)
 {
@@ -160,7 +160,7 @@ static void message_passing__never_with_release_and_acquire(void **state)
 	assert_never(flag_without_data, mp_send_fence, mp_take_fence);
 }
 
-/* ---- release sequences ------------------------------------------------------------------------------ */
+/* ---- release sequences ----------------------------------------------------------------------- */
 
 static bool second_flag_without_data(void)
 {
@@ -177,7 +177,7 @@ static void release_sequence__goes_through_modifications_only(void **state)
 	assert_shows(second_flag_without_data, mp_send_rel, rs_overwrite, mp_take_acq);
 }
 
-/* ---- coherence --------------------------------------------------------------------------------------- */
+/* ---- coherence ------------------------------------------------------------------------------- */
 
 static bool went_back(void)
 {
@@ -204,7 +204,7 @@ static void coherence__a_reader_never_goes_back(void **state)
 	assert_never(lost_own, co_own, co_own);
 }
 
-/* ---- IRIW: two readers, two writers ------------------------------------------------------------------- */
+/* ---- IRIW: two readers, two writers ---------------------------------------------------------- */
 
 static bool readers_disagree(void)
 {
@@ -230,7 +230,7 @@ static void independent_reads__may_disagree_unless_sequential(void **state)
 	assert_never(readers_disagree, iriw_x, iriw_y, iriw_f_xy, iriw_f_yx);
 }
 
-/* ---- read-modify-write ---------------------------------------------------------------------------------- */
+/* ---- read-modify-write ----------------------------------------------------------------------- */
 
 static bool count_wrong(void)
 {
@@ -251,7 +251,7 @@ static void modification__loses_nothing(void **state)
 	assert_never(count_wrong, rmw_add, rmw_cas, rmw_add);
 }
 
-/* ---- outside of a run ------------------------------------------------------------------------------------ */
+/* ---- outside of a run ------------------------------------------------------------------------ */
 
 static void outside__atomics_are_plain(void **state)
 {

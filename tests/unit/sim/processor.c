@@ -36,7 +36,7 @@ static void start(struct kthread *t, void (*entry)(void *), const char *name)
 	sim_check(status_ok(kthread_start(t)), "%s", diag_text());
 }
 
-/* ---- the run ------------------------------------------------------------------------------------ */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static void party_append(void *arg)
 {
@@ -99,7 +99,7 @@ static void sim_run__seeds_give_many_orders(void **state)
 	assert_true(results > 25);
 }
 
-/* ---- findings ------------------------------------------------------------------------------------- */
+/* ---- findings -------------------------------------------------------------------------------- */
 
 static void fail_body(void *arg)
 {
@@ -207,7 +207,7 @@ static void leftover__is_found(void **state)
 	assert_contains(report.text, "left");
 }
 
-/* ---- time -------------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static void hour_body(void *arg)
 {
@@ -245,7 +245,7 @@ static void time__passes_for_who_spins(void **state)
 		run_ok(seed, poll_body);
 }
 
-/* ---- kernel threads ---------------------------------------------------------------------------------- */
+/* ---- kernel threads -------------------------------------------------------------------------- */
 
 static void nothing(void *arg)
 {
