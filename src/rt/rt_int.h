@@ -21,12 +21,12 @@ struct rt_waiters;
 /*
  * rt_thread.wait: sequence of the wait << WAIT_STATE_BITS | WAIT_HARD | state.
  *
- *	         rt_wait_begin           rt_wait                   eviction, before the core sleeps
- *	  (ended) ───────────► ARMED ───────────► WATCHED ─────────────────► BLOCKED
- *	                         │                   │                          │
- *	                         │  rt_wake, timer, rt_cancel: one wins         │ … and pushes the thread on
- *	                         ▼                   ▼                          ▼ its core's woken stack
- *	                  WOKEN, TIMED_OUT, CANCELLED (ended)
+ *	       rt_wait_begin        rt_wait              eviction, before the core sleeps
+ *	(ended) ─────────► ARMED ─────────► WATCHED ───────────────► BLOCKED
+ *	                     │                 │                        │
+ *	                     │  rt_wake, timer, rt_cancel: one wins     │ … and pushes the thread
+ *	                     ▼                 ▼                        ▼ on its core's woken stack
+ *	                WOKEN, TIMED_OUT, CANCELLED (ended)
  *
  * The core polls the words of the WATCHED threads, the few that blocked last: waking one of them
  * is a single store to its word, and one cache line travels. All others are woken through the
@@ -61,8 +61,8 @@ enum wait_state {
 struct rt_thread {
 	/* Touched by wakers of other cores. */
 	CACHE_ALIGNED struct atomic_u64 wait;
-	struct atomic_ptr
-		core; /* struct rt_core; changed by its owner while it is neither running nor blocked */
+	/* struct rt_core; changed by its owner while it is neither running nor blocked */
+	struct atomic_ptr core;
 	struct rt_thread
 		*wait_next; /* links of the waiter queue of a sync object, under its lock */
 	struct rt_thread *wait_prev;
@@ -121,7 +121,10 @@ struct spawn_cell {
 
 #define SPAWN_CELLS 64
 
-/* rt_core.front: spawn position:32, threads that are to run:32; one word so that one atomic moves both. */
+/*
+ * rt_core.front: spawn position:32, threads that are to run:32; one word so that one atomic moves
+ * both.
+ */
 #define FRONT_LOAD_MASK 0xffffffffull
 #define FRONT_SPAWN_ONE (1ull << 32)
 
@@ -177,9 +180,9 @@ struct rt_core {
 	struct rt_timer *timers; /* pairing heap */
 	uint64_t looked_at;      /* cycles */
 	uint64_t spin_cycles;    /* present budget */
-	uint64_t
-		preempted_cycles; /* longer between two looks while idle: the kernel took the core */
-	uint64_t idle_since;      /* cycles; 0 while there is work */
+	/* longer between two looks while idle: the kernel took the core */
+	uint64_t preempted_cycles;
+	uint64_t idle_since; /* cycles; 0 while there is work */
 	uint32_t serves_seen;
 	enum borrow_state borrow;
 	struct rt_sleeper sleeper;
@@ -198,9 +201,11 @@ struct rt_core {
 	struct spawn_cell spawn[SPAWN_CELLS];
 };
 
-/* ---- slots ------------------------------------------------------------------------------------ */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
-/* All thread records and stacks of a runtime: address space reserved once, memory as it is touched. */
+/*
+ * All thread records and stacks of a runtime: address space reserved once, memory as it is touched.
+ */
 struct slots {
 	struct rt_thread *threads;
 	char *stacks;

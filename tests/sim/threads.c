@@ -1,6 +1,7 @@
 /*
  * The whole runtime under the simulator: user threads on two to four simulated cores that use
- * everything at once, with every promise of rt.h and sync.h checked that can be checked from outside.
+ * everything at once, with every promise of rt.h and sync.h checked that can be checked from
+ * outside.
  */
 #include "scenario.h"
 
@@ -92,7 +93,7 @@ static bool check_timed(struct status s, const char *what)
 	return status_ok(s);
 }
 
-/* ---- locks ------------------------------------------------------------------------------------- */
+/* ---- locks ----------------------------------------------------------------------------------- */
 
 static void op_mutex(struct world *w)
 {
@@ -194,7 +195,7 @@ static void op_sem(struct world *w)
 	rt_sem_post(&w->sem);
 }
 
-/* ---- the channel -------------------------------------------------------------------------------- */
+/* ---- the channel ----------------------------------------------------------------------------- */
 
 static void op_send(struct world *w)
 {
@@ -251,7 +252,7 @@ static void channel_check(struct world *w)
 	}
 }
 
-/* ---- threads ------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 struct child {
 	uint64_t result; /* plain: the join must order it */
@@ -437,12 +438,12 @@ static void op_yield(struct world *w)
 	rt_yield();
 }
 
-/* ---- tokens ------------------------------------------------------------------------------------ */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 /*
- * Of each kind of object: one side gives a token and the other waits for one without a deadline, while
- * third parties wait with one, and put back what they get. A wake-up that goes to somebody whose
- * wait has just timed out must go on to the next, or somebody waits for ever.
+ * Of each kind of object: one side gives a token and the other waits for one without a deadline,
+ * while third parties wait with one, and put back what they get. A wake-up that goes to somebody
+ * whose wait has just timed out must go on to the next, or somebody waits for ever.
  */
 static void monitor_give(void *arg)
 {
@@ -530,7 +531,7 @@ static void op_token_channel(struct world *w)
 	token_pass(w, channel_give, channel_take);
 }
 
-/* ---- classes ------------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------- */
 
 /* Threads move while cores change hands; whatever is refused is refused for a reason. */
 static void op_resize(struct world *w)
@@ -561,7 +562,7 @@ static void op_class(struct world *w)
 	sim_forget(&c, sizeof(c));
 }
 
-/* ---- the stress --------------------------------------------------------------------------------- */
+/* ---- the stress ------------------------------------------------------------------------------ */
 
 typedef void op(struct world *);
 
@@ -578,11 +579,14 @@ static op *const token_ops[] = {op_monitor, op_token_sem, op_token_channel};
 static op *const life_ops[] = {op_join, op_cancel, op_detached, op_wake, op_deadline, op_yield};
 static op *const class_ops[] = {op_resize, op_class, op_join, op_yield, op_wake, op_mutex};
 
+static op *const park_ops[] = {op_join, op_wake, op_token_sem, op_sleep};
+
 /* A mix of operations: the more there are, the seldomer two of a kind meet. */
 struct mix {
 	op *const *ops;
 	uint32_t count;
 	uint32_t ops_most; /* that one worker does */
+	bool parks;        /* idle cores go to sleep at once */
 };
 
 #define MIX(table, most)                                                                           \
@@ -595,6 +599,8 @@ static struct mix mix_locks = MIX(lock_ops, 12);
 static struct mix mix_tokens = MIX(token_ops, 12);
 static struct mix mix_life = MIX(life_ops, 8);
 static struct mix mix_classes = MIX(class_ops, 8);
+static struct mix mix_parks = {
+	.ops = park_ops, .count = ARRAY_SIZE(park_ops), .ops_most = 12, .parks = true};
 
 static void worker_main(void *arg)
 {
@@ -676,7 +682,9 @@ static void world_start(struct world *w, struct mix *mix)
 		.elastic = sim_random(4) == 0,
 	};
 
-	config.embedded = config.mode == RT_SHARED && sim_random(4) == 0;
+	if (mix->parks)
+		config.mode = RT_SHARED;
+	config.embedded = config.mode == RT_SHARED && (mix->parks || sim_random(4) == 0);
 	memset(w, 0, sizeof(*w));
 	w->mix = mix;
 	w->sem = RT_SEM(SEM_UNITS);
@@ -726,6 +734,7 @@ const struct scenario scenarios_threads[] = {
 	STRESS("threads-locks", "mutex, condition, semaphore, reader-writer lock", mix_locks),
 	STRESS("threads-tokens", "wake-ups that must reach somebody", mix_tokens),
 	STRESS("threads-life", "spawn, join, detach, cancel, wake, deadlines", mix_life),
+	STRESS("threads-parks", "cores that sleep whenever they can", mix_parks),
 	STRESS("threads-classes", "cores change hands while threads run", mix_classes),
 };
 const size_t scenarios_threads_count = ARRAY_SIZE(scenarios_threads);
