@@ -39,6 +39,7 @@ void policy_core_add(struct rt *rt, struct rt_core *c);
  */
 bool policy_core_remove(struct rt *rt, struct rt_core *c);
 
+/* Whether the class was created. From any thread. */
 bool policy_class_exists(const struct rt *rt, uint8_t class);
 
 /*
@@ -49,6 +50,7 @@ struct status policy_place(struct rt *rt, uint8_t class, struct rt_core *me, str
 /* The less loaded of two random cores that serve the class; NULL if none does. */
 struct rt_core *policy_core(struct rt *rt, uint8_t class, uint64_t *random);
 
+/* Whether each thread of the class has a core to itself. From any thread. */
 bool policy_is_exclusive(const struct rt *rt, uint8_t class);
 
 /* The core's exclusive thread has ended: it serves class 0 again. */

@@ -82,6 +82,7 @@ void rt_stop(struct rt *rt);
 /* The runtime that the calling core or guest belongs to; NULL elsewhere. */
 struct rt *rt_current(void);
 
+/* How many cores the runtime was started with. */
 uint32_t rt_cores(const struct rt *rt);
 
 /* ---- threads ------------------------------------------------------------------------------- */
@@ -260,4 +261,5 @@ struct rt_stats {
 	uint64_t parked_ns;
 };
 
+/* What the runtime's cores have done since they were started. From any thread. */
 void rt_stats(struct rt *rt, struct rt_stats *ret);

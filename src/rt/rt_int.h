@@ -263,6 +263,7 @@ struct rt *runtime_of(uint32_t number);
 /* The thread's slot if the id can be of this process, whatever its generation; NULL otherwise. */
 struct rt_thread *thread_of(struct rt_id id);
 
+/* The id of the slot in the life that the word `life` (rt_thread.life) tells. */
 static inline struct rt_id thread_id_at(const struct rt_thread *t, uint64_t life)
 {
 	return (struct rt_id){(life & ~0xffffffffull) | ((uint64_t)t->rt->number << ID_INDEX_BITS) |
@@ -275,6 +276,7 @@ static inline struct rt_id thread_id(const struct rt_thread *t)
 	return thread_id_at(t, atomic_u64_load(&t->life, ORDER_RELAXED));
 }
 
+/* The core that runs the caller; NULL outside of one. Valid until the next suspension. */
 static ALWAYS_INLINE struct rt_core *core_self(void)
 {
 	struct self *s = self_or_null();
