@@ -27,9 +27,9 @@ struct status memory_peer(struct memory_allocator *ret)
 		return fail(STATUS_NOT_FOUND, "%s cannot be loaded (package libmimalloc2.0): %s",
 			    PEER_LIBRARY, dlerror());
 	if (!find(library, "mi_malloc", &ret->alloc) || !find(library, "mi_free", &ret->release) ||
-	    !find(library, "mi_usable_size", &ret->usable))
-		return fail(STATUS_NOT_FOUND, "%s has no mi_malloc, mi_free or mi_usable_size",
-			    PEER_LIBRARY);
+	    !find(library, "mi_usable_size", &ret->usable) ||
+	    !find(library, "mi_collect", &ret->collect))
+		return fail(STATUS_NOT_FOUND, "%s lacks a function of mimalloc 2", PEER_LIBRARY);
 	return OK;
 }
 

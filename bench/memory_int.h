@@ -16,6 +16,7 @@ struct memory_allocator {
 	void *(*alloc)(size_t bytes);
 	void (*release)(void *p);
 	size_t (*usable)(const void *p);
+	void (*collect)(bool force); /* gives back what it can at once; NULL: does so by itself */
 };
 
 extern struct mem_tag memory_tag;
@@ -30,7 +31,8 @@ static ALWAYS_INLINE void memory_ours_release(void *p)
 	mem_free(p);
 }
 
-#define MEMORY_OURS ((struct memory_allocator){memory_ours_alloc, memory_ours_release, mem_size})
+#define MEMORY_OURS                                                                                \
+	((struct memory_allocator){memory_ours_alloc, memory_ours_release, mem_size, NULL})
 
 /* mimalloc, loaded when it is first asked for. STATUS_NOT_FOUND: it is not installed. */
 struct status memory_peer(struct memory_allocator *ret);
@@ -52,5 +54,8 @@ size_t memory_size_drawn(struct random *r);
 
 struct status memory_waste_ours(struct bench_round *round);
 struct status memory_waste_peer(struct bench_round *round);
+struct status memory_resident_setup(struct bench_round *round);
+void memory_resident_teardown(struct bench_round *round);
 struct status memory_resident_ours(struct bench_round *round);
 struct status memory_resident_peer(struct bench_round *round);
+struct status memory_resident_collected(struct bench_round *round);

@@ -53,9 +53,9 @@ struct status memory_waste_peer(struct bench_round *round)
 /* ---- what stays resident --------------------------------------------------------------------- */
 
 #define PAGE_BYTES   4096
-#define OBJECTS      16384 /* at the peak: 130 MB */
-#define EXCHANGES    20    /* of each object, on average, before half of them go */
-#define REST_NS      (3 * NS_PER_S)
+#define OBJECTS      32768          /* at the peak: 260 MB */
+#define EXCHANGES    10             /* of each object, on average, before half of them go */
+#define REST_NS      (3 * NS_PER_S) /* give-back takes two of its periods of a second */
 #define REST_STEP_NS (10 * NS_PER_MS)
 #define REST_CHANGES 4 /* objects that are exchanged in each step of the rest */
 
@@ -150,11 +150,15 @@ static struct status resident_bytes(uint64_t *ret_bytes)
 	return OK;
 }
 
+/* Whose memory a child holds. */
 struct residence {
 	bool peer;
 	uint64_t seed;
 	uint64_t rest_ns;
 };
+
+/* What a child says: resident bytes over live ones. */
+enum { AFTER_REST, AFTER_COLLECT };
 
 static struct status measure(const struct residence *what, struct memory_allocator a,
 			     double values[BENCH_CHILD_VALUES])
@@ -169,39 +173,95 @@ static struct status measure(const struct residence *what, struct memory_allocat
 	random_init(&holder.random, what->seed);
 	TRY(resident_bytes(&before));
 	TRY(use_memory(&holder));
-	TRY(resident_bytes(&after));
-	values[1] = (double)(after - before);
 	TRY(rest(&holder, what->rest_ns));
 	TRY(resident_bytes(&after));
-	values[0] = (double)(after - before) / (double)holder.live_bytes;
+	values[AFTER_REST] = (double)(after - before) / (double)holder.live_bytes;
+	if (a.collect)
+		a.collect(true);
+	TRY(resident_bytes(&after));
+	values[AFTER_COLLECT] = (double)(after - before) / (double)holder.live_bytes;
 	return OK;
+}
+
+static struct status peer_child(const struct residence *what, double values[BENCH_CHILD_VALUES])
+{
+	struct memory_allocator a;
+
+	TRY(memory_peer(&a));
+	/* what it kept of the measurements before belongs to no object of this one */
+	a.collect(true);
+	return measure(what, a, values);
+}
+
+/* Transparent huge pages, also where others are reserved: those are resident whether they are used
+ * or not, and nobody wants them back. Pages of 4 KiB where the system has no others. */
+static struct status start_memory(void)
+{
+	struct mem_config config = MEM_CONFIG_DEFAULT;
+	struct status s;
+
+	config.backing[MEM_PRIVATE] = MEM_BACKING_THP;
+	s = mem_start(&config);
+	if (status_is(s, STATUS_UNSUPPORTED)) {
+		config.backing[MEM_PRIVATE] = MEM_BACKING_4K;
+		s = mem_start(&config);
+	}
+	return s;
 }
 
 static struct status resident_child(const void *arg, double values[BENCH_CHILD_VALUES])
 {
 	const struct residence *what = arg;
-	struct memory_allocator a = MEMORY_OURS;
 	struct memory_guest guest;
 
-	if (what->peer) {
-		TRY(memory_peer(&a));
-		return measure(what, a, values);
-	}
-	TRY(mem_start(NULL));
+	if (what->peer)
+		return peer_child(what, values);
+	TRY(start_memory());
 	TRY(memory_guest_enter(&guest));
-	return measure(what, a, values); /* the process ends: nothing needs to be freed */
+	return measure(what, MEMORY_OURS, values); /* the process ends: nothing is freed */
+}
+
+/*
+ * All rounds of both sides at once, each in a process of its own: most of the time they rest, and
+ * what is resident does not depend on who else runs.
+ */
+static struct {
+	struct bench_child child;
+	double values[BENCH_CHILD_VALUES];
+} children[2][BENCH_ROUNDS];
+
+void memory_resident_teardown(struct bench_round *round)
+{
+	(void)round;
+	for (uint32_t i = 0; i < 2 * BENCH_ROUNDS; i++)
+		bench_child_end(&children[i % 2][i / 2].child);
+}
+
+struct status memory_resident_setup(struct bench_round *round)
+{
+	struct residence what = {
+		.rest_ns = (uint64_t)((double)REST_NS * round->settings->seconds / BENCH_SECONDS)};
+
+	for (uint32_t i = 0; i < 2 * BENCH_ROUNDS; i++) {
+		struct status s;
+
+		what.peer = i % 2;
+		what.seed = i / 2;
+		s = bench_child_start(resident_child, &what, &children[i % 2][i / 2].child);
+		if (!status_ok(s)) {
+			memory_resident_teardown(round);
+			return s;
+		}
+	}
+	return OK;
 }
 
 static struct status resident(struct bench_round *round, bool peer)
 {
-	struct residence what = {.peer = peer, .seed = round->number};
-	double values[BENCH_CHILD_VALUES];
-	struct bench_child child;
+	double *values = children[peer][round->number].values;
 
-	what.rest_ns = (uint64_t)((double)REST_NS * round->settings->seconds / BENCH_SECONDS);
-	TRY(bench_child_start(resident_child, &what, &child));
-	TRY(bench_child_read(&child, values));
-	bench_record(round, BENCH_RATIO, values[0]);
+	TRY(bench_child_read(&children[peer][round->number].child, values));
+	bench_record(round, BENCH_RATIO, values[AFTER_REST]);
 	return OK;
 }
 
@@ -213,4 +273,14 @@ struct status memory_resident_ours(struct bench_round *round)
 struct status memory_resident_peer(struct bench_round *round)
 {
 	return resident(round, true);
+}
+
+/* After the side above, of the same child. */
+struct status memory_resident_collected(struct bench_round *round)
+{
+	struct memory_allocator peer;
+
+	TRY(memory_peer(&peer));
+	bench_record(round, BENCH_RATIO, children[1][round->number].values[AFTER_COLLECT]);
+	return OK;
 }

@@ -16,9 +16,11 @@
 /* Kept from round to round: touching the memory would take longer than measuring. */
 static struct threads_samples samples[2];
 
-void threads_spin(uint64_t ns)
+void threads_gap(uint64_t ns)
 {
-	uint64_t until = clock_cycles() + clock_ns_to_cycles(ns);
+	/* the high bits of a product with 2^64 over the golden ratio are as good as drawn */
+	uint64_t drawn = clock_cycles() * 0x9e3779b97f4a7c15ull >> 32;
+	uint64_t until = clock_cycles() + clock_ns_to_cycles(ns + drawn % ns);
 
 	while (clock_cycles() < until)
 		cpu_relax();
@@ -223,7 +225,7 @@ static bool create_once(struct threads_trip *trip, const struct rt_attr *attr, u
 	uint64_t at;
 
 	atomic_u64_store(&first.at, 0, ORDER_RELAXED);
-	threads_spin(THREADS_GAP_NS);
+	threads_gap(THREADS_GAP_NS);
 	*ret_called = clock_cycles();
 	trip->status = rt_spawn(trip->rt, attr, first_instruction, NULL, NULL);
 	if (!status_ok(trip->status))
@@ -416,15 +418,17 @@ static const struct bench_case cases[] = {
 	{.name = "create_remote",
 	 .about = "creator's call to first instruction on another core",
 	 .headline = BENCH_NS,
+	 .seconds = 2,
 	 .setup = setup_two,
 	 .teardown = teardown,
 	 .sides = {{BENCH_OURS, NULL, create_remote_ours},
 		   HANDOVER,
 		   {BENCH_PEER, "pthread_create", threads_create_peer},
-		   {BENCH_PEER, "pthread_create bound", threads_create_bound_peer}}},
+		   {BENCH_PEER, "pthread_create anywhere", threads_create_anywhere_peer}}},
 	{.name = "create_remote_10k_blocked",
 	 .about = "the same with 10,000 blocked threads",
 	 .headline = BENCH_NS,
+	 .seconds = 2,
 	 .setup = setup_blocked,
 	 .teardown = teardown,
 	 /* the peer has no blocked threads beside it: that makes it no slower */
@@ -434,15 +438,17 @@ static const struct bench_case cases[] = {
 	{.name = "create_remote_balanced",
 	 .about = "the same, on the less loaded of two random cores",
 	 .headline = BENCH_NS,
+	 .seconds = 2,
 	 .setup = setup_two,
 	 .teardown = teardown,
 	 .sides = {{BENCH_OURS, NULL, create_remote_ours},
 		   HANDOVER,
-		   {BENCH_PEER, "pthread_create", threads_create_peer}},
+		   {BENCH_PEER, "pthread_create", threads_create_anywhere_peer}},
 	 .param = {1}},
 	{.name = "create_local",
 	 .about = "create, run empty, return to the creator",
 	 .headline = BENCH_NS,
+	 .seconds = 1,
 	 .setup = setup_one,
 	 .teardown = teardown,
 	 .sides = {{BENCH_OURS, NULL, create_local_ours},
@@ -450,6 +456,7 @@ static const struct bench_case cases[] = {
 	{.name = "create_join_local",
 	 .about = "the same with an id that the creator joins",
 	 .headline = BENCH_NS,
+	 .seconds = 1,
 	 .setup = setup_one,
 	 .teardown = teardown,
 	 .sides = {{BENCH_OURS, NULL, create_join_local_ours},
@@ -457,6 +464,7 @@ static const struct bench_case cases[] = {
 	{.name = "yield",
 	 .about = "switch to another ready thread, one way",
 	 .headline = BENCH_NS,
+	 .seconds = 1,
 	 .setup = setup_one,
 	 .teardown = teardown,
 	 .sides = {{BENCH_OURS, NULL, yield_ours},
@@ -464,6 +472,7 @@ static const struct bench_case cases[] = {
 	{.name = "yield_null",
 	 .about = "yield with nobody else ready",
 	 .headline = BENCH_NS,
+	 .seconds = 1,
 	 .setup = setup_one,
 	 .teardown = teardown,
 	 .sides = {{BENCH_OURS, NULL, yield_null_ours},
@@ -471,6 +480,7 @@ static const struct bench_case cases[] = {
 	{.name = "wake_remote",
 	 .about = "wake to running on another, awake core",
 	 .headline = BENCH_NS,
+	 .seconds = 2,
 	 .setup = setup_two,
 	 .teardown = teardown,
 	 .sides = {{BENCH_OURS, NULL, threads_wake_ours},
@@ -480,6 +490,7 @@ static const struct bench_case cases[] = {
 	{.name = "wake_remote_of_8",
 	 .about = "the same, the longest blocked of 8 threads",
 	 .headline = BENCH_NS,
+	 .seconds = 2,
 	 .setup = setup_two,
 	 .teardown = teardown,
 	 .sides = {{BENCH_OURS, NULL, threads_wake_ours},
@@ -489,6 +500,7 @@ static const struct bench_case cases[] = {
 	{.name = "cond_remote",
 	 .about = "condition notify to running on another, awake core",
 	 .headline = BENCH_NS,
+	 .seconds = 2,
 	 .setup = setup_two,
 	 .teardown = teardown,
 	 .sides = {{BENCH_OURS, NULL, threads_cond_ours},
@@ -497,6 +509,7 @@ static const struct bench_case cases[] = {
 	{.name = "wake_parked",
 	 .about = "wake to running on a sleeping core",
 	 .headline = BENCH_NS,
+	 .seconds = 5,
 	 .setup = setup_two,
 	 .teardown = teardown,
 	 .sides = {{BENCH_OURS, NULL, threads_parked_ours},

@@ -15,8 +15,8 @@
 #include <pthread.h>
 
 /*
- * Between two measurements the target has this long to end the last thread, or to block, and to
- * look for work again. It is the same for Tarn and for the peers.
+ * Between two measurements the target has at least this long to end the last thread, or to block,
+ * and to look for work again. It is the same for Tarn and for the peers.
  */
 #define THREADS_GAP_NS  (1 * NS_PER_US)
 /* For the cases in which the target's core sleeps: five times as long as a pinned core spins. */
@@ -53,8 +53,9 @@ struct status threads_both_ways(struct bench_round *round, void (*measure)(void 
 /* Runs fn(arg) as a user thread of that core and waits for its end. For kernel threads. */
 struct status threads_run_on(struct rt *rt, uint32_t core, void (*fn)(void *), void *arg);
 
-/* Spins; the caller keeps its processor. */
-void threads_spin(uint64_t ns);
+/* Spins, keeping its processor, for `ns` to twice as long: always the same time might fall into
+ * step with what the target does meanwhile. */
+void threads_gap(uint64_t ns);
 
 /* Batches of operations on one core: the median of their means is the headline. */
 struct threads_batches {
@@ -111,8 +112,8 @@ struct status threads_idle_setup(struct bench_round *round);
 void threads_idle_teardown(struct bench_round *round);
 struct status threads_idle_ours(struct bench_round *round);
 
+struct status threads_create_anywhere_peer(struct bench_round *round);
 struct status threads_create_peer(struct bench_round *round);
-struct status threads_create_bound_peer(struct bench_round *round);
 struct status threads_join_peer(struct bench_round *round);
 struct status threads_yield_peer(struct bench_round *round);
 struct status threads_yield_null_peer(struct bench_round *round);

@@ -40,7 +40,7 @@ static void create_remote(struct threads_trip *trip, const pthread_attr_t *attr)
 		int error;
 
 		atomic_u64_store(&newborn.at, 0, ORDER_RELAXED);
-		threads_spin(THREADS_GAP_NS);
+		threads_gap(THREADS_GAP_NS);
 		called = clock_cycles();
 		error = pthread_create(&thread, attr, newborn_main, &newborn);
 		if (error) {
@@ -65,11 +65,12 @@ static void create_anywhere(void *arg)
 	create_remote(trip, NULL);
 }
 
-struct status threads_create_peer(struct bench_round *round)
+struct status threads_create_anywhere_peer(struct bench_round *round)
 {
 	return threads_both_ways(round, create_anywhere, false);
 }
 
+/* Bound to the other processor, as ours: each creation names its core. */
 static void create_bound(void *arg)
 {
 	struct threads_trip *trip = arg;
@@ -84,7 +85,7 @@ static void create_bound(void *arg)
 	pthread_attr_destroy(&attr);
 }
 
-struct status threads_create_bound_peer(struct bench_round *round)
+struct status threads_create_peer(struct bench_round *round)
 {
 	return threads_both_ways(round, create_bound, false);
 }

@@ -57,7 +57,7 @@ static bool wake_once(const struct threads_trip *trip, const struct threads_way 
 	await_block(way, s);
 	before = kicks(trip);
 	atomic_u64_store(&s->woken_at, 0, ORDER_RELAXED);
-	threads_spin(way->gap_ns);
+	threads_gap(way->gap_ns);
 	ret_times[0] = clock_cycles();
 	way->wake(s);
 	while ((ret_times[1] = atomic_u64_load(&s->woken_at, ORDER_ACQUIRE)) == 0)
