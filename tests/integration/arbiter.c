@@ -7,7 +7,6 @@
 #include "rt/arbiter_plan.h"
 
 #include <sched.h>
-#include <sys/prctl.h>
 
 static enum arbiter_backend backends[3];
 static uint32_t backend_count;
@@ -293,31 +292,16 @@ static void grace__who_does_not_obey_loses_the_core(void **state)
 	}
 }
 
-/* A client in a process of its own that takes all cores and says so. */
-static pid_t hog_start(const struct daemon *d, int *ret_ready)
+/* A child: takes all cores that there are and keeps them. */
+static int hog_main(const char *path, const char *cores)
 {
-	uint32_t cores = cpus_count(&d->config.cpus);
-	int ready[2];
+	uint32_t count = (uint32_t)strtoul(cores, NULL, 10);
+	struct app *app = app_start(path, count, false);
 
-	assert_int_equal(pipe(ready), 0);
-
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail */
-
-		struct app *app = app_start(d->path, cores, false);
-
-		app_want(app, 0, cores);
-		if (!app_await(app, cores) || write(ready[1], "!", 1) != 1)
-			_exit(1);
-		pause();
-		_exit(0);
-	}
-	close(ready[1]);
-	*ret_ready = ready[0];
-	return pid;
+	app_want(app, 0, count);
+	if (app_await(app, count))
+		child_ready();
+	return 1;
 }
 
 static void death__a_killed_client_gives_its_cores_back(void **state)
@@ -326,17 +310,18 @@ static void death__a_killed_client_gives_its_cores_back(void **state)
 	for (uint32_t b = 0; b < backend_count; b++) {
 		struct daemon *d = start(backends[b]);
 		uint32_t cores = cpus_count(&d->config.cpus);
-		int ready;
-		char byte;
-		pid_t pid = hog_start(d, &ready);
+		char count[16];
+		FILE *said;
+
+		snprintf(count, sizeof(count), "%u", cores);
+
+		const char *hog[] = {"test", "hog", d->path, count, NULL};
+		pid_t pid = child_start(hog, &said);
 		struct app *app = app_start(d->path, cores, true);
 
-		assert_int_equal(read(ready, &byte, 1), 1);
-		close(ready);
 		app_want(app, 5, cores);
-		assert_int_equal(app_running(app), 0);
-		kill(pid, SIGKILL);
-		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		app_await(app, 0);
+		child_kill(pid, said);
 		assert_true(app_await(app, cores));
 		assert_true(daemon_said(d, "left"));
 		app_stop(app);
@@ -374,27 +359,18 @@ static void restart__clients_go_on_and_come_back(void **state)
 
 /* ---- an arbiter that is killed --------------------------------------------------------------- */
 
-static pid_t daemon_fork(struct daemon *d)
+/* A child: an arbiter. */
+static int arbiter_main(const char *path, const char *cgroups, const char *backend)
 {
-	int ready[2];
-	char byte;
+	struct daemon *d = daemon_make((enum arbiter_backend)strtoul(backend, NULL, 10));
 
-	assert_int_equal(pipe(ready), 0);
-
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (!daemon_start(d) || write(ready[1], "!", 1) != 1)
-			_exit(1);
-		pause();
-		_exit(0);
-	}
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
-	return pid;
+	rmdir(d->folder); /* another's is used */
+	d->config.path = path;
+	d->config.folder = cgroups;
+	d->config.manage_all = d->config.backend == ARBITER_BACKEND_CPUSET_V2;
+	if (daemon_start(d))
+		child_ready();
+	return 1;
 }
 
 static void crash__the_next_arbiter_cleans_up(void **state)
@@ -405,16 +381,20 @@ static void crash__the_next_arbiter_cleans_up(void **state)
 		uint32_t cores = cpus_count(&d->config.cpus);
 		struct cpus before, after;
 
-		d->config.manage_all = backends[b] == ARBITER_BACKEND_CPUSET_V2;
+		char backend[16];
+		FILE *said;
 
-		pid_t pid = daemon_fork(d);
+		d->config.manage_all = backends[b] == ARBITER_BACKEND_CPUSET_V2;
+		snprintf(backend, sizeof(backend), "%d", (int)backends[b]);
+
+		const char *arguments[] = {"test", "arbiter", d->path, d->cgroups, backend, NULL};
+		pid_t pid = child_start(arguments, &said);
 		struct app *app = app_start(d->path, cores, true);
 
 		app_want(app, 2, cores);
 		assert_true(app_await(app, cores));
 		app->arbiter_ends = true;
-		kill(pid, SIGKILL);
-		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		child_kill(pid, said);
 		app_await_connected(app, false);
 		app_await(app, cores);
 
@@ -551,8 +531,13 @@ static void latency__of_grants(void **state)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc == 4 && strcmp(argv[1], "hog") == 0)
+		return hog_main(argv[2], argv[3]);
+	if (argc == 5 && strcmp(argv[1], "arbiter") == 0)
+		return arbiter_main(argv[2], argv[3], argv[4]);
+
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grant__threads_run_where_they_were_told),
 		cmocka_unit_test(priority__the_more_urgent_gets_the_cores),

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -82,6 +83,52 @@ static inline void daemon_forget(struct daemon *d)
 	pthread_mutex_lock(&d->mutex);
 	d->reports[0] = '\0';
 	pthread_mutex_unlock(&d->mutex);
+}
+
+/*
+ * Starts this program anew with `arguments` (which end with NULL) as a child that dies with us, and
+ * waits until it has written a line; *ret_said is what follows. A fresh program, because one that
+ * was forked among threads may not start threads of its own.
+ */
+static inline pid_t child_start(const char *const *arguments, FILE **ret_said)
+{
+	int said[2];
+	pid_t pid;
+
+	assert_int_equal(pipe(said), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail */
+		dup2(said[1], STDOUT_FILENO);
+		execv("/proc/self/exe", (char *const *)(uintptr_t)arguments);
+		_exit(127);
+	}
+	close(said[1]);
+	*ret_said = fdopen(said[0], "r");
+	assert_non_null(*ret_said);
+
+	char line[512];
+
+	if (!fgets(line, sizeof(line), *ret_said))
+		fail_msg("%s ended without a word", arguments[1]);
+	return pid;
+}
+
+static inline void child_kill(pid_t pid, FILE *said)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	fclose(said);
+}
+
+/* In a child: says that all is ready, and waits to be killed. */
+NORETURN static inline void child_ready(void)
+{
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		pause();
 }
 
 /* All processors that this process may use; at most two, so that tests fit every machine. */
