@@ -67,7 +67,8 @@ void context_init_native(struct context *c)
 void context_fini(struct context *c)
 {
 #if WITH_TSAN
-	if (c->tsan_fiber)
+	/* a kernel thread's own fiber ends with the thread */
+	if (c->tsan_fiber && c->tsan_fiber != __tsan_get_current_fiber())
 		__tsan_destroy_fiber(c->tsan_fiber);
 	c->tsan_fiber = NULL;
 #endif
