@@ -14,6 +14,7 @@ struct offload_job {
 	void *arg;
 	struct rt_wait done;
 	struct queue_link link;
+	bool refused; /* instead of run, because there is no worker */
 };
 
 struct offload_worker {
@@ -124,25 +125,37 @@ static void wake_worker(struct offload *o, uint32_t count)
 	kthread_wake(&o->signal, count);
 }
 
-/* The system gave no kernel thread. Others will do the job; false if there are no others. */
-static bool worker_missing(struct offload *o, struct offload_worker *w, struct offload_job *job)
+/*
+ * The system gave no kernel thread. Others will do the jobs; if there are no others, nobody waits for
+ * what nobody will do: neither the caller nor those who counted on this worker.
+ */
+static void worker_missing(struct offload *o, struct offload_worker *w)
 {
+	struct queue refused = {0};
+	struct queue_link *link;
+
 	spinlock_lock(&o->lock);
 	w->used = false;
 	o->workers_count--;
 	o->workers_free--;
-	bool alone = o->workers_count == 0 && queue_remove(&o->jobs, &job->link);
-	if (alone)
-		o->queued--;
+	if (o->workers_count == 0) {
+		refused = o->jobs;
+		o->jobs = (struct queue){0};
+		o->queued = 0;
+	}
 	spinlock_unlock(&o->lock);
-	return !alone;
+	while ((link = queue_pop(&refused)) != NULL) {
+		struct offload_job *job = CONTAINER_OF(link, struct offload_job, link);
+		struct rt_wait done = job->done;
+
+		job->refused = true;
+		ASSERT(rt_wake(done));
+	}
 }
 
 /* Queues the job, and starts one more worker if all are busy. */
 static struct status job_submit(struct offload *o, struct offload_job *job)
 {
-	struct status s = OK;
-
 	spinlock_lock(&o->lock);
 	if (o->queued == OFFLOAD_QUEUE) {
 		spinlock_unlock(&o->lock);
@@ -153,10 +166,8 @@ static struct status job_submit(struct offload *o, struct offload_job *job)
 	queue_append(&o->jobs, &job->link);
 	spinlock_unlock(&o->lock);
 
-	if (w)
-		s = worker_start(o, w);
-	if (!status_ok(s) && !worker_missing(o, w, job))
-		return s;
+	if (w && !status_ok(worker_start(o, w)))
+		worker_missing(o, w);
 	wake_worker(o, 1);
 	return OK;
 }
@@ -170,7 +181,10 @@ SUSPENDS struct status rt_offload(void (*fn)(void *), void *arg)
 	struct offload_job job = {.fn = fn, .arg = arg, .done = wait_begin_hard("offload")};
 
 	TRY(job_submit(c->rt->offload, &job));
-	return rt_wait(job.done, CLOCK_NEVER);
+	TRY(rt_wait(job.done, CLOCK_NEVER));
+	if (job.refused)
+		return fail(STATUS_LIMIT, "offload: the system gives no kernel thread for it");
+	return OK;
 }
 
 struct status offload_create(struct rt *rt)

@@ -227,7 +227,7 @@ bool rt_timer_disarm(struct rt_timer *timer);
 /*
  * Runs fn(arg) on a kernel thread of a bounded pool and waits for it: for libraries that block.
  * Cancellation and deadlines do not cut it short: fn borrows arg. STATUS_BUSY: the pool's queue is
- * full.
+ * full; STATUS_LIMIT: the system gives no kernel thread. fn was not called then.
  */
 SUSPENDS struct status rt_offload(void (*fn)(void *), void *arg);
 
