@@ -40,6 +40,10 @@ static struct status attr_check(const struct rt *rt, const struct rt_attr *attr)
 			    rt->core_count - 1);
 	if (!policy_class_exists(rt, attr->class))
 		return fail(STATUS_INVALID, "spawn: class %u does not exist", attr->class);
+	if (attr->core != RT_CORE_ANY && policy_is_exclusive(rt, attr->class))
+		return fail(STATUS_INVALID,
+			    "spawn: core %u for class %u, which is exclusive: it chooses the core",
+			    attr->core, attr->class);
 	return OK;
 }
 
@@ -170,8 +174,11 @@ struct status rt_spawn(struct rt *rt, const struct rt_attr *attr, void (*entry)(
 		s = spawn_local(to, &what, ret_id);
 	else if (!spawn_ring(to, &what, ret_id))
 		s = spawn_overflow(to, &what, ret_id);
-	if (unlikely(!status_ok(s)))
+	if (unlikely(!status_ok(s))) {
 		spawned_add(rt, me, -1ull);
+		if (policy_is_exclusive(rt, attr->class))
+			policy_exclusive_give(rt, to);
+	}
 	return s;
 }
 
