@@ -97,6 +97,10 @@ CASES = [
     ('format', {'src/base/a.c': 'int  a;\n'}, 'not formatted'),
     ('columns', {'src/base/a.c': '/* ' + 'x' * 100 + ' */\n'}, '106 columns'),
     ('path of a machine', {'docs/a.md': 'See /ro' + 'ot/x.\n'}, "a path of one person's machine"),
+    ('link to nowhere', {'docs/a.md': 'See [b](b.md).\n'}, 'b.md does not exist'),
+    ('path to nowhere', {'docs/a.md': 'See `src/base/b.h`.\n'}, 'src/base/b.h does not exist'),
+    ('links and paths that exist', {'docs/a.md': '[A](../README.md), `src/base/good.h`, `src/FLOOR/x.c`, '
+                                                 '[web](https://example.org)\n'}, None),
     ('tab in a document', {'docs/a.md': 'a\tb\n'}, 'a tab; spaces'),
     ('trailing space', {'docs/a.md': 'a \n'}, 'whitespace at the end'),
     ('no newline at the end', {'docs/a.md': 'a'}, 'no newline at the end'),
