@@ -42,6 +42,10 @@ static struct status reserve(struct slots *s, uint32_t max)
 	void *threads;
 	void *stacks;
 
+	if (s->stack_bytes > SIZE_MAX / max)
+		return fail(STATUS_NO_MEMORY,
+			    "threads: %u stacks of %zu bytes are more than the address space", max,
+			    s->stack_bytes);
 	TRY(os_map(max * sizeof(struct rt_thread), CACHE_LINE, &threads));
 
 	struct status status = os_map(max * s->stack_bytes, s->stack_bytes, &stacks);
