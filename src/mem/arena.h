@@ -66,6 +66,7 @@ struct mem_part {
 	struct list ready;               /* VACANT and touched; whole ones in front */
 	struct list returned;            /* VACANT, not touched, below `fresh` */
 	uint32_t ready_count;            /* whole ones in `ready` */
+	bool filling;                    /* the grower makes more of them ready */
 	size_t fresh;                    /* chunks from this one on have never been touched */
 	size_t vacant_hint;              /* no chunk below it is vacant */
 	uint64_t *vacant;                /* a bit for each chunk */

@@ -16,7 +16,7 @@ METRIC_COUNTER(metric_given_back, "tarn_mem_given_back_bytes_total",
 	       "Bytes that were given back to the system");
 
 #define AHEAD_BYTES_MIN ((uint64_t)4 << 20)
-#define SLACK_BYTES_MIN ((uint64_t)2 << 20)
+#define SLACK_BYTES_MIN ((uint64_t)1 << 20)
 #define PURGE_RUN_PAGES 8u    /* a long row of free pages */
 #define PURGE_PAGES     2048u /* in one step */
 
@@ -43,7 +43,7 @@ static uint64_t resident_bytes(const struct mem_part *part)
 	return (part->chunks_touched << CHUNK_SHIFT) - part->pages_absent * MEM_PAGE_BYTES;
 }
 
-/* How many whole chunks should be ready. The lock is held. */
+/* How many whole chunks are made ready when fewer than half of them are. The lock is held. */
 static uint64_t ahead_chunks(const struct mem_part *part)
 {
 	uint64_t bytes = used_bytes(part) / 32;
@@ -60,12 +60,18 @@ static uint64_t ahead_chunks(const struct mem_part *part)
 	return bytes >> CHUNK_SHIFT;
 }
 
-/* Resident bytes that are more than used, ready and some slack. The lock is held. */
+/* How many whole chunks stay ready when memory is given back. */
+static uint64_t kept_chunks(const struct mem_part *part)
+{
+	return (ahead_chunks(part) + 1) / 2;
+}
+
+/* Resident bytes that are more than used, kept ready and some slack. The lock is held. */
 static uint64_t excess_bytes(const struct mem_part *part)
 {
 	uint64_t used = used_bytes(part);
-	uint64_t slack = used / 64 > SLACK_BYTES_MIN ? used / 64 : SLACK_BYTES_MIN;
-	uint64_t keep = used + slack + (ahead_chunks(part) << CHUNK_SHIFT);
+	uint64_t slack = used / 128 > SLACK_BYTES_MIN ? used / 128 : SLACK_BYTES_MIN;
+	uint64_t keep = used + slack + (kept_chunks(part) << CHUNK_SHIFT);
 	uint64_t resident = resident_bytes(part);
 
 	return resident > keep ? resident - keep : 0;
@@ -87,7 +93,10 @@ void grow_kick(bool low, bool high)
 
 bool grow_low(const struct mem_part *part)
 {
-	return part->ready_count < (ahead_chunks(part) + 1) / 2;
+	/* at the limit there is nothing to be touched ahead, and nobody need be woken */
+	return part->ready_count < kept_chunks(part) &&
+	       arena.config.limit_bytes - atomic_u64_load(&arena.resident, ORDER_RELAXED) >=
+		       CHUNK_BYTES;
 }
 
 bool grow_high(const struct mem_part *part)
@@ -115,9 +124,13 @@ static bool step_ahead(void)
 		struct mem_part *part = &arena.part[i];
 
 		spinlock_lock(&part->lock);
-		bool low = part->ready_count < ahead_chunks(part);
+		if (grow_low(part))
+			part->filling = true;
+		else if (part->ready_count >= ahead_chunks(part))
+			part->filling = false;
+		bool fill = part->filling;
 		spinlock_unlock(&part->lock);
-		if (low && run_chunk_ahead(part)) {
+		if (fill && run_chunk_ahead(part)) {
 			metric_add(&metric_ahead, 1);
 			return true;
 		}
@@ -156,9 +169,10 @@ static uint64_t part_give_back(struct mem_part *part, uint64_t keep)
 	if (excess <= keep)
 		return 0;
 	spinlock_lock(&part->lock);
-	uint64_t ahead = ahead_chunks(part);
+	uint64_t kept = kept_chunks(part);
+	part->filling = false;
 	spinlock_unlock(&part->lock);
-	done = run_chunk_give_back(part, ahead);
+	done = run_chunk_give_back(part, kept);
 	if (!done) {
 		uint64_t pages = (excess - keep + MEM_PAGE_BYTES - 1) >> MEM_PAGE_SHIFT;
 

@@ -10,7 +10,7 @@
 
 #define SLAB_PAGES_MIN     4u
 #define SLAB_PAGES_MAX     16u
-#define MAGAZINE_BYTES_MAX (64u << 10)
+#define MAGAZINE_BYTES_MAX (32u << 10)
 #define DEPOT_BYTES_MAX    (512u << 10)
 #define DEPOT_MAGAZINES    32u
 
@@ -52,7 +52,7 @@ static void pool_init(struct pool *pool, uint32_t class, uint32_t node)
 	uint32_t bytes = mem_class_bytes(class);
 	uint32_t rounds = MAGAZINE_BYTES_MAX / bytes;
 
-	rounds = rounds > MAGAZINE_ROUNDS ? MAGAZINE_ROUNDS : rounds < 2 ? 2 : rounds;
+	rounds = rounds > MAGAZINE_ROUNDS ? MAGAZINE_ROUNDS : rounds < 1 ? 1 : rounds;
 	*pool = (struct pool){
 		.class = class,
 		.node = node,
