@@ -74,5 +74,8 @@ static inline uint64_t clock_deadline(uint64_t ns)
 /* Nanoseconds since 1970, for people and for logs; may jump. Virtual under the simulator. */
 uint64_t clock_wall_ns(void);
 
-/* Runs before main() and before other constructors; calling it again measures once more, over a millisecond. */
+/*
+ * Runs before main() and before other constructors; calling it again measures once more, over a
+ * millisecond.
+ */
 void clock_calibrate(void);

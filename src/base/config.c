@@ -482,10 +482,10 @@ static struct status take_common(struct config *c, struct flag f, struct argumen
 		c->dump = true;
 	} else if (flag_is(&f, "config")) {
 		TRY(flag_value(&f, a));
-		free(c->file);
-		c->file = strdup(f.value);
-		if (!c->file)
-			return fail_memory();
+		/* seen again in the second run it is the same one */
+		if (c->file_flag && c->file_flag != f.value)
+			return fail(STATUS_INVALID, "--config: is given twice; one file is wanted");
+		c->file_flag = f.value;
 	} else {
 		*ret_taken = false;
 	}
@@ -557,19 +557,13 @@ static const char *variable_of(char *const *environment, const char *name)
 
 static struct status load(struct config *c, int argc, char *const *argv, char *const *environment)
 {
-	const char *file = variable_of(environment, VARIABLE_PREFIX "CONFIG");
-
 	c->arguments = calloc((size_t)argc + 1, sizeof(*c->arguments));
 	if (!c->arguments)
 		return fail_memory();
 	TRY(run_over(c, argc, argv, false));
 	if (c->help)
 		return OK;
-	if (file && !c->file) {
-		c->file = strdup(file);
-		if (!c->file)
-			return fail_memory();
-	}
+	c->file = c->file_flag ? c->file_flag : variable_of(environment, VARIABLE_PREFIX "CONFIG");
 	TRY(config_apply_defaults(c));
 	TRY(apply_file(c));
 	TRY(apply_environment(c, environment));
@@ -606,7 +600,6 @@ void config_destroy(struct config *c)
 	free(c->values);
 	free(c->origins);
 	free(c->arguments);
-	free(c->file);
 	free(c);
 }
 

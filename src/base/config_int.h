@@ -26,7 +26,8 @@ struct config {
 	struct config_origin *origins; /* owns; one for each setting */
 	char **arguments;              /* owns the array, borrows the texts */
 	size_t argument_count;
-	char *file; /* owns; --config, or NULL */
+	const char *file;      /* borrows; what is read, or NULL */
+	const char *file_flag; /* borrows; --config, or NULL */
 	bool dump;
 	bool help;
 };

@@ -254,6 +254,8 @@ static void config_create__twice_is_refused(void **state)
 	assert_contains(diag_text(), ":1)");
 	assert_status(create(LIST("--threads=1", "--threads=2"), NULL, NULL), INVALID);
 	assert_contains(diag_text(), "--threads: threads is given twice");
+	assert_status(create(LIST("--config", "/a", "--config", "/b"), NULL, NULL), INVALID);
+	assert_contains(diag_text(), "--config: is given twice");
 }
 
 static void config_create__ranges(void **state)
