@@ -58,7 +58,7 @@ static const struct option *find(const struct option *options, const char *name,
 
 static struct status unknown(const struct option *options, const char *name, size_t bytes)
 {
-	const char *names[OPTIONS_MAX];
+	const char *names[OPTIONS_MAX] = {0};
 	char word[64];
 	uint32_t count = 0;
 	const char *near;
