@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """plant.py FILE OLD NEW OUT: copies a source file with one mistake planted.
 
-OLD must occur in FILE exactly once: when the code has moved on, the build says so instead of
-testing nothing.
+In OLD a ¶ stands for the end of a line and the indentation of the next. OLD must occur in FILE
+exactly once: when the code has moved on, the build says so instead of testing nothing.
 """
+import re
 import sys
 
 
@@ -11,12 +12,13 @@ def main():
     source, old, new, out = sys.argv[1:]
     with open(source, encoding='utf-8') as f:
         text = f.read()
-    count = text.count(old)
+    pattern = r'\s*\n\s*'.join(re.escape(line) for line in old.split('¶'))
+    text, count = re.subn(pattern, lambda found: new, text)
     if count != 1:
         sys.exit(f'plant.py: {source}: "{old}" occurs {count} times, must be once: '
                  'adapt the planted mistake (tests/sim/meson.build) to the code')
     with open(out, 'w', encoding='utf-8') as f:
-        f.write(text.replace(old, new))
+        f.write(text)
 
 
 main()

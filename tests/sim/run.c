@@ -276,7 +276,7 @@ static bool verdict_parse(const char *text, uint32_t *ret_finds)
 	for (uint32_t v = SIM_OK + 1; v <= SIM_CRASH; v++) {
 		if (strcmp(text, sim_verdict_name((enum sim_verdict)v)) != 0)
 			continue;
-		*ret_finds = 1u << v;
+		*ret_finds |= 1u << v;
 		return true;
 	}
 	return false;
