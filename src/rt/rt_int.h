@@ -55,6 +55,7 @@ enum wait_state {
 #define LIFE_ENDED     8u  /* waits to be joined */
 #define LIFE_CANCELLED 16u /* was asked to end */
 #define LIFE_CLAIMED   32u /* one caller has the right to join or to detach it */
+#define LIFE_STOPPED   64u /* rt_stop() has asked it to end */
 
 #define CLASS_NONE 0xff
 

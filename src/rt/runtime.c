@@ -69,31 +69,59 @@ struct status runtime_check_fork(const struct rt *rt)
 
 /* ---- configuration --------------------------------------------------------------------------- */
 
+/* The processors that were named: each there, and each named once. */
+static struct status cpus_check(const struct rt_config *config, const struct cpus *allowed)
+{
+	struct cpus named = {0};
+
+	for (uint32_t i = 0; i < config->cores; i++) {
+		if (!cpus_has(allowed, config->cpus[i]))
+			return fail(STATUS_INVALID,
+				    "cores: processor %u is not one of those that the "
+				    "process may use",
+				    config->cpus[i]);
+		if (cpus_has(&named, config->cpus[i]))
+			return fail(STATUS_INVALID, "cores: processor %u is named twice",
+				    config->cpus[i]);
+		cpus_add(&named, config->cpus[i]);
+	}
+	return OK;
+}
+
+static struct status mode_check(const struct rt_config *config)
+{
+	if (config->mode != RT_SHARED && config->mode != RT_DEDICATED &&
+	    config->mode != RT_EXCLUSIVE)
+		return fail(STATUS_INVALID, "core-mode: %d, must be shared, dedicated or exclusive",
+			    (int)config->mode);
+	if (config->embedded && config->mode != RT_SHARED)
+		return fail(STATUS_INVALID,
+			    "core-mode: an embedded runtime is shared: it neither pins nor spins");
+	if (config->embedded && config->cpus)
+		return fail(STATUS_INVALID,
+			    "cores: an embedded runtime is not pinned: give a number of cores and "
+			    "no processors");
+	return OK;
+}
+
 static struct status config_complete(struct rt_config *config, struct cpus *allowed)
 {
 	TRY(os_affinity_get(0, allowed));
+	if (config->cores == 0 && config->cpus)
+		return fail(STATUS_INVALID, "cores: 0, but processors are named: say how many");
 	if (config->cores == 0)
 		config->cores = cpus_count(allowed);
 	if (config->cores == 0 || config->cores > RT_CORES_MAX)
 		return fail(STATUS_INVALID, "cores: %u, must be 1 to %d", config->cores,
 			    RT_CORES_MAX);
-	if (config->embedded && config->mode != RT_SHARED)
-		return fail(STATUS_INVALID,
-			    "core-mode: an embedded runtime is shared: it neither pins nor spins");
+	TRY(mode_check(config));
 	if (config->mode != RT_SHARED && !config->cpus && config->cores > cpus_count(allowed))
 		return fail(STATUS_INVALID,
 			    "cores: %u to be pinned, but the process may use %u processors",
 			    config->cores, cpus_count(allowed));
 	if (config->priority > 7)
 		return fail(STATUS_INVALID, "priority: %u, must be 0 to 7", config->priority);
-	for (uint32_t i = 0; config->cpus && i < config->cores; i++) {
-		if (!cpus_has(allowed, config->cpus[i]))
-			return fail(STATUS_INVALID,
-				    "cores: processor %u is not one of those that the "
-				    "process may use",
-				    config->cpus[i]);
-	}
-	return OK;
+	return config->cpus ? cpus_check(config, allowed) : OK;
 }
 
 static uint32_t processor_of(const struct rt_config *config, const struct cpus *allowed, uint32_t i)
@@ -272,15 +300,29 @@ uint64_t runtime_alive(const struct rt *rt)
 	return spawned + atomic_u64_load(&rt->spawned_outside, ORDER_ACQUIRE) - buried;
 }
 
+/*
+ * Marks a thread that the stop has not found before; false if it has, or if it has ended. Each is
+ * cancelled once: one that has taken the request back is cleaning up, and may wait for that.
+ */
+static bool stop_finds(struct rt_thread *t, uint64_t *life)
+{
+	*life = atomic_u64_load(&t->life, ORDER_ACQUIRE);
+	do {
+		if (*life & (LIFE_STOPPED | LIFE_ENDED))
+			return false;
+	} while (!atomic_u64_cas(&t->life, life, *life | LIFE_STOPPED, ORDER_RELAXED));
+	return true;
+}
+
 static void cancel_all(struct rt *rt)
 {
 	uint32_t made = atomic_u32_load(&rt->slots.fresh, ORDER_ACQUIRE);
 
 	for (uint32_t i = 0; i < made; i++) {
 		struct rt_thread *t = &rt->slots.threads[i];
-		uint64_t life = atomic_u64_load(&t->life, ORDER_ACQUIRE);
+		uint64_t life;
 
-		if (atomic_ptr_load(&t->core, ORDER_RELAXED) != NULL)
+		if (atomic_ptr_load(&t->core, ORDER_RELAXED) != NULL && stop_finds(t, &life))
 			status_ignore(rt_cancel(thread_id_at(t, life)));
 	}
 }
