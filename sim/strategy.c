@@ -6,10 +6,10 @@
  * PCT      Probabilistic concurrency testing (Burckhardt, Kothari, Musuvathi and Nagarakatte, "A
  *          randomized scheduler with probabilistic guarantees of finding bugs", ASPLOS 2010). Has
  *          random priorities; the highest runnable one runs; at d - 1 random steps the running one
- *          falls to the bottom. A bug of depth d in a run of k steps of n processors is found with a
- *          probability of at least 1 / (n * k^(d-1)). Finds what needs one processor to stand still
- *          at the wrong place for long. A spin puts the spinner at the bottom, else it would spin
- *          for ever; so does holding the processor for too long.
+ *          falls to the bottom. A bug of depth d in a run of k steps of n processors is found with
+ *          a probability of at least 1 / (n * k^(d-1)). Finds what needs one processor to stand
+ *          still at the wrong place for long. A spin puts the spinner at the bottom, else it would
+ *          spin for ever; so does holding the processor for too long.
  * long     Runs of 64 to 2048 steps: processors get far ahead of each other.
  */
 #include "sim/sim_int.h"

@@ -3,10 +3,11 @@
  *
  * It keeps touched chunks ready in each part that is in use (up to a 32nd of what is used, at least
  * 4 MiB, at most ahead_bytes; touched anew when fewer than half of that are left), so that the
- * first touch, 0.4 to 14 ms for 2 MiB, is not paid by a request. When more than that is free it looks again after give_back_ns, and gives back what is
- * free beyond what was taken meanwhile: a busy part keeps the pages that it turns over, an idle one
- * does not. What goes: objects in depots that nobody asked for, whole chunks, free pages of chunks
- * in use. Otherwise it sleeps, without a time-out: an idle process is quiet.
+ * first touch, 0.4 to 14 ms for 2 MiB, is not paid by a request. When more than that is free it
+ * looks again after give_back_ns, and gives back what is free beyond what was taken meanwhile: a
+ * busy part keeps the pages that it turns over, an idle one does not. What goes: objects in depots
+ * that nobody asked for, whole chunks, free pages of chunks in use. Otherwise it sleeps, without a
+ * time-out: an idle process is quiet.
  */
 #pragma once
 

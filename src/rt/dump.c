@@ -75,7 +75,7 @@ void rt_stats(struct rt *rt, struct rt_stats *ret)
 	}
 }
 
-/* ---- metrics ------------------------------------------------------------------------------------ */
+/* ---- metrics --------------------------------------------------------------------------------- */
 
 /* Over all runtimes of the process; `arg` is the place of a number in struct rt_stats. */
 static double stats_sum(const void *arg)
@@ -121,7 +121,7 @@ METRIC_GAUGE(idle_gauge, "tarn_rt_idle_seconds", stats_sum_seconds, STAT(idle_ns
 METRIC_GAUGE(parked_gauge, "tarn_rt_parked_seconds", stats_sum_seconds, STAT(parked_ns),
 	     "Time that cores slept");
 
-/* ---- dumps -------------------------------------------------------------------------------------- */
+/* ---- dumps ----------------------------------------------------------------------------------- */
 
 static void dump_core(struct rt_core *c, FILE *out)
 {

@@ -126,8 +126,8 @@ static void wake_worker(struct offload *o, uint32_t count)
 }
 
 /*
- * The system gave no kernel thread. Others will do the jobs; if there are no others, nobody waits for
- * what nobody will do: neither the caller nor those who counted on this worker.
+ * The system gave no kernel thread. Others will do the jobs; if there are no others, nobody waits
+ * for what nobody will do: neither the caller nor those who counted on this worker.
  */
 static void worker_missing(struct offload *o, struct offload_worker *w)
 {

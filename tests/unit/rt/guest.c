@@ -86,7 +86,7 @@ static void rt_call__from_a_core_is_refused(void **state)
 	rt_stop(c.rt);
 }
 
-/* ---- guests ------------------------------------------------------------------------------------- */
+/* ---- guests ---------------------------------------------------------------------------------- */
 
 static void rt_guest_register__gets_a_slot_and_a_name(void **state)
 {
@@ -152,7 +152,9 @@ static void rt_guest_register__many_threads_over_and_over(void **state)
 	rt_stop(c.rt);
 }
 
-/* A guest of two runtimes at once: the later registration comes first, and gives back the earlier. */
+/*
+ * A guest of two runtimes at once: the later registration comes first, and gives back the earlier.
+ */
 static void rt_guest_register__of_two_runtimes(void **state)
 {
 	struct rt *a = unit_start(1), *b = unit_start(1);
@@ -169,7 +171,7 @@ static void rt_guest_register__of_two_runtimes(void **state)
 	rt_stop(a);
 }
 
-/* ---- fork ----------------------------------------------------------------------------------------- */
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 static struct calls forked;
 

@@ -63,7 +63,7 @@ static struct rt_id spawn_class(struct rt *rt, uint8_t class, void (*entry)(void
 	return id;
 }
 
-/* ---- isolated ------------------------------------------------------------------------------------ */
+/* ---- isolated -------------------------------------------------------------------------------- */
 
 static struct atomic_u32 wrong_core;
 
@@ -297,7 +297,7 @@ static void rt_class_resize__under_way(void **state)
 	rt_stop(rt);
 }
 
-/* ---- exclusive ------------------------------------------------------------------------------------ */
+/* ---- exclusive ------------------------------------------------------------------------------- */
 
 static void note_core(void *arg)
 {

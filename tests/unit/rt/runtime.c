@@ -10,7 +10,7 @@ static void count(void *arg)
 	unit_count(arg);
 }
 
-/* ---- start and stop --------------------------------------------------------------------------------- */
+/* ---- start and stop -------------------------------------------------------------------------- */
 
 static uint32_t lines_of(const char *path)
 {
@@ -126,7 +126,7 @@ static void rt_start__in_each_mode(void **state)
 	assert_int_equal(atomic_u32_load(&ran, ORDER_ACQUIRE), 80);
 }
 
-/* ---- configurations that cannot be ------------------------------------------------------------------ */
+/* ---- configurations that cannot be ----------------------------------------------------------- */
 
 static void rt_start__what_cannot_be(void **state)
 {
@@ -165,7 +165,7 @@ static void rt_start__what_cannot_be(void **state)
 	assert_null(rt);
 }
 
-/* ---- stopping with threads everywhere --------------------------------------------------------------- */
+/* ---- stopping with threads everywhere -------------------------------------------------------- */
 
 struct everywhere {
 	struct rt_mutex mutex;

@@ -8,7 +8,7 @@
 
 #include "rt_death.h"
 
-/* ---- the pool, without cores ---------------------------------------------------------------------- */
+/* ---- the pool, without cores ----------------------------------------------------------------- */
 
 static struct rt *pool;
 
@@ -168,7 +168,7 @@ static void slots_init__more_than_the_address_space(void **state)
 	}
 }
 
-/* ---- a stack that is too small -------------------------------------------------------------------- */
+/* ---- a stack that is too small --------------------------------------------------------------- */
 
 #if !WITH_ASAN && !WITH_TSAN
 static volatile int bottomless = 1;
@@ -273,9 +273,11 @@ static void stack_guard__of_another_thread(void **state)
 	assert_contains(death_report, " write_below");
 }
 
-/* ---- where the kernel has no light guards ---------------------------------------------------------- */
+/* ---- where the kernel has no light guards ---------------------------------------------------- */
 
-/* Makes madvise(MADV_GUARD_INSTALL) fail as on kernels before 6.13, for this process and its image. */
+/*
+ * Makes madvise(MADV_GUARD_INSTALL) fail as on kernels before 6.13, for this process and its image.
+ */
 static void refuse_light_guards(void)
 {
 	enum { GUARD_INSTALL = 102 };

@@ -80,7 +80,7 @@ static bool ok_or_timeout(struct status s)
 	return status_ok(s);
 }
 
-/* ---- mutex --------------------------------------------------------------------------------------- */
+/* ---- mutex ----------------------------------------------------------------------------------- */
 
 static void mutex_wait(void *arg)
 {
@@ -287,7 +287,7 @@ static void rt_mutex__misuse_is_a_crash(void **state)
 	}
 }
 
-/* ---- condition ------------------------------------------------------------------------------------ */
+/* ---- condition ------------------------------------------------------------------------------- */
 
 static void cond_wait(void *arg)
 {
@@ -401,7 +401,7 @@ static void rt_cond__contended(void **state)
 	unit_run(2, cond_contend, NULL);
 }
 
-/* ---- semaphore -------------------------------------------------------------------------------------- */
+/* ---- semaphore ------------------------------------------------------------------------------- */
 
 static void sem_take(void *arg)
 {
@@ -512,7 +512,7 @@ static void rt_sem_post__from_a_foreign_thread(void **state)
 	assert_int_equal(sem.count, 0);
 }
 
-/* ---- reader-writer lock ----------------------------------------------------------------------------- */
+/* ---- reader-writer lock ---------------------------------------------------------------------- */
 
 static void rw_read(void *arg)
 {
@@ -680,7 +680,7 @@ static void rt_rwlock_unlock__of_a_free_one_is_a_crash(void **state)
 	assert_contains(death_report, "CRASH: assertion failed: l->holders != 0");
 }
 
-/* ---- channel ----------------------------------------------------------------------------------------- */
+/* ---- channel --------------------------------------------------------------------------------- */
 
 static void *item(uintptr_t n)
 {
@@ -878,7 +878,7 @@ static void rt_channel__contended(void **state)
 	unit_run(2, channel_contend, NULL);
 }
 
-/* ---- wait group ------------------------------------------------------------------------------------ */
+/* ---- wait group ------------------------------------------------------------------------------ */
 
 static void group_wait(void *arg)
 {
@@ -939,7 +939,7 @@ static void rt_group_done__too_often_is_a_crash(void **state)
 	assert_contains(death_report, "CRASH: assertion failed: g->count > 0");
 }
 
-/* ---- objects that their waiter frees at once ------------------------------------------------------- */
+/* ---- objects that their waiter frees at once ------------------------------------------------- */
 
 struct borrowed {
 	struct rt_group group;

@@ -95,7 +95,9 @@ static void word_forget(void *arg)
 static void sim_plain_access__finds_races_in_every_order(void **state)
 {
 	(void)state;
-	/* whatever the order of the two, neither happens before the other: each seed must find it */
+	/*
+	 * whatever the order of the two, neither happens before the other: each seed must find it
+	 */
 	assert_int_equal(races(word_write, word_write), SEEDS);
 	assert_int_equal(races(word_read, word_write), SEEDS);
 	assert_int_equal(races(word_write, word_read), SEEDS);
