@@ -114,18 +114,24 @@ static void format_metric(char *text, size_t bytes, enum bench_metric metric, do
 
 void bench_print_heading(FILE *out, const struct bench *bench)
 {
-	fprintf(out, "%-29s %13s %8s %8s %s\n", bench->name, "value", "of limit", "vs peer",
+	fprintf(out, "%-28s %13s %8s %8s %s\n", bench->name, "value", "of limit", "vs peer",
 		"peer");
 }
 
 static void format_ratio(char *text, size_t bytes, struct bench_number n)
 {
+	int digits = 2;
+
+	if (n.value >= 100)
+		digits = 0;
+	else if (n.value < 0.1)
+		digits = 4;
 	if (!n.known)
 		snprintf(text, bytes, "-");
 	else if (n.value >= 1e6)
 		snprintf(text, bytes, "%.1e", n.value);
 	else
-		snprintf(text, bytes, "%.*f", n.value >= 100 ? 0 : 2, n.value);
+		snprintf(text, bytes, "%.*f", digits, n.value);
 }
 
 void bench_print_row(FILE *out, const struct bench_result *result)
@@ -143,7 +149,7 @@ void bench_print_row(FILE *out, const struct bench_result *result)
 		format_metric(value, sizeof(value), result->metric, result->value.value);
 	format_ratio(of_limit, sizeof(of_limit), result->of_limit);
 	format_ratio(vs_peer, sizeof(vs_peer), result->vs_peer);
-	fprintf(out, "%-29.29s %13s %8s %8s %.18s\n", name, value, of_limit, vs_peer,
+	fprintf(out, "%-28.28s %13s %8s %8s %.19s\n", name, value, of_limit, vs_peer,
 		result->peer ? result->peer : "-");
 	fflush(out);
 }
