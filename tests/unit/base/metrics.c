@@ -3,6 +3,10 @@
 #include "base/os.h"
 
 #include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "unit.h"
 
@@ -189,6 +193,65 @@ static void metric_label__leaves_out_what_does_not_fit(void **state)
 	assert_string_equal(labels, "a=\"1234\",b=\"1\"");
 }
 
+/* Registers the metric in a child; true if the child dies of an assertion. */
+static bool is_refused(struct metric *metrics, size_t count)
+{
+	pid_t child = fork();
+	int how;
+
+	if (child == 0) {
+		struct rlimit no_core = {0};
+
+		setrlimit(RLIMIT_CORE, &no_core);
+		close(STDERR_FILENO);
+		for (size_t i = 0; i < count; i++)
+			metric_register(&metrics[i]);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &how, 0), child);
+	return WIFSIGNALED(how) && WTERMSIG(how) == SIGABRT;
+}
+
+static void metric_register__asserts_what_prometheus_wants(void **state)
+{
+	struct metric m = {.name = "tarn_ok_total", .help = "h", .kind = METRIC_KIND_COUNTER};
+
+	(void)state;
+	assert_false(is_refused(&m, 1));
+	m.name = "tarn_counter_without_suffix";
+	assert_true(is_refused(&m, 1));
+	m.name = "9_total";
+	assert_true(is_refused(&m, 1));
+	m.name = "tarn-ok_total";
+	assert_true(is_refused(&m, 1));
+	/* the same line twice, and one family of two kinds */
+	m.name = plain.name;
+	assert_true(is_refused(&m, 1));
+	m.labels = "a=\"b\"";
+	assert_false(is_refused(&m, 1));
+	m = (struct metric){.name = plain.name,
+			    .help = "h",
+			    .labels = "a=\"b\"",
+			    .kind = METRIC_KIND_GAUGE,
+			    .read = read_gauge};
+	assert_true(is_refused(&m, 1));
+}
+
+static void metric_register__asserts_the_limit(void **state)
+{
+	static struct metric many[METRICS_CELLS];
+	static char names[METRICS_CELLS][32];
+
+	(void)state;
+	for (size_t i = 0; i < METRICS_CELLS; i++) {
+		snprintf(names[i], sizeof(names[i]), "tarn_%05zu_total", METRICS_CELLS - i);
+		many[i] =
+			(struct metric){.name = names[i], .help = "h", .kind = METRIC_KIND_COUNTER};
+	}
+	assert_false(is_refused(many, METRICS_CELLS / 2));
+	assert_true(is_refused(many, METRICS_CELLS));
+}
+
 /* Every line is a comment, or a name with labels and a number: what promtool's parser accepts. */
 static void metrics_write__every_line_is_well_formed(void **state)
 {
@@ -220,6 +283,8 @@ int main(void)
 		cmocka_unit_test(metric_observe__bounds_belong_to_the_bucket),
 		cmocka_unit_test(metric_observe__labels_and_bytes),
 		cmocka_unit_test(metric_register__at_run_time),
+		cmocka_unit_test(metric_register__asserts_what_prometheus_wants),
+		cmocka_unit_test(metric_register__asserts_the_limit),
 		cmocka_unit_test(metric_label__leaves_out_what_does_not_fit),
 		cmocka_unit_test(metrics_write__every_line_is_well_formed),
 	};
