@@ -141,8 +141,6 @@ static struct status config_complete(struct arbiter *arbiter)
 		or_default(config->clients_per_uid_max, (config->clients_max + 1) / 2);
 	config->cores_per_client_max = or_default(config->cores_per_client_max, ARBITER_CORES_MAX);
 	config->messages_per_s_max = or_default(config->messages_per_s_max, MESSAGES_PER_S_MAX);
-	if (cpus_count(&config->cpus) == 0)
-		TRY(cpus_default(config->sys, &config->cpus));
 	if (config->path)
 		snprintf(arbiter->path, sizeof(arbiter->path), "%.*s", ARBITER_PATH_BYTES - 1,
 			 config->path);
@@ -176,9 +174,9 @@ static struct status plan_start(struct arbiter *arbiter)
 	return OK;
 }
 
-static struct status place_start(struct arbiter *arbiter)
+static struct arbiter_place_config place_config(const struct arbiter *arbiter)
 {
-	struct arbiter_place_config place = {
+	return (struct arbiter_place_config){
 		.backend = arbiter->config.backend,
 		.managed = arbiter->config.cpus,
 		.manage_all = arbiter->config.manage_all,
@@ -187,8 +185,6 @@ static struct status place_start(struct arbiter *arbiter)
 		.mount_v1 = arbiter->config.mount_v1,
 		.mount_v2 = arbiter->config.mount_v2,
 	};
-
-	return arbiter_place_open(&place, &arbiter->place);
 }
 
 static struct status listen_start(struct arbiter *arbiter, int stop_fd)
@@ -209,13 +205,19 @@ static struct status listen_start(struct arbiter *arbiter, int stop_fd)
 
 static struct status start(struct arbiter *arbiter, int stop_fd)
 {
+	struct arbiter_place_config place;
 	char cpus[128];
 
 	TRY(config_complete(arbiter));
-	TRY(plan_start(arbiter));
 	/* first the socket: its lock says whether we are alone */
 	TRY(listen_start(arbiter, stop_fd));
-	TRY(place_start(arbiter));
+	place = place_config(arbiter);
+	arbiter_place_clean(&place);
+	if (cpus_count(&arbiter->config.cpus) == 0)
+		TRY(cpus_default(arbiter->config.sys, &arbiter->config.cpus));
+	TRY(plan_start(arbiter));
+	place = place_config(arbiter);
+	TRY(arbiter_place_open(&place, &arbiter->place));
 	cpus_format(&arbiter->config.cpus, cpus, sizeof(cpus));
 	arbiter_say(arbiter, ARBITER_REPORT_INFO, "%s", arbiter_place_text(arbiter->place));
 	arbiter_say(arbiter, ARBITER_REPORT_INFO, "gives out processors %s at %s", cpus,

@@ -64,6 +64,23 @@ static void stale_remove(struct arbiter_place *place)
 	cpuset_remove(place, folder);
 }
 
+static void v1_clean(struct arbiter_place *place)
+{
+	char base[2 * PLACE_PATH_BYTES];
+	struct status status;
+
+	folder_base(place, base);
+	status = place->files.make(place->files.arg, base);
+	if (status_is(status, STATUS_EXISTS)) {
+		if (place->real && !status_ok(arbiter_os_lock(base, &place->lock)))
+			return;
+		stale_remove(place);
+	}
+	cpuset_remove(place, base);
+	os_close(place->lock);
+	place->lock = -1;
+}
+
 static struct status others_make(struct arbiter_place *place)
 {
 	char folder[2 * PLACE_PATH_BYTES];
@@ -175,6 +192,7 @@ static struct status v1_set_others(struct arbiter_place *place)
 }
 
 const struct place_fence place_fence_v1 = {
+	.clean = v1_clean,
 	.open = v1_open,
 	.close = v1_close,
 	.join = v1_join,

@@ -43,9 +43,40 @@ static void folder_drain(struct arbiter_place *place, const char *folder)
 	place_drain(place, folder, place->mount_v2, "cgroup.threads");
 }
 
+/* What an arbiter left behind that could not end in order. */
+static void stale_remove(struct arbiter_place *place)
+{
+	char folder[2 * PLACE_PATH_BYTES];
+
+	for (uint32_t i = 0; i < ARBITER_PROCESSES_MAX; i++) {
+		folder_process(place, i, folder);
+		folder_drain(place, folder);
+		/* there is none, or it is still in use: then join() takes it over */
+		status_ignore(place->files.remove(place->files.arg, folder));
+	}
+}
+
+static void v2_clean(struct arbiter_place *place)
+{
+	char base[2 * PLACE_PATH_BYTES];
+	struct status status;
+
+	folder_base(place, base);
+	status = place->files.make(place->files.arg, base);
+	if (status_is(status, STATUS_EXISTS)) {
+		if (place->real && !status_ok(arbiter_os_lock(base, &place->lock)))
+			return;
+		stale_remove(place);
+	}
+	/* not ours to remove, or a task in it: it does no harm */
+	status_ignore(place->files.remove(place->files.arg, base));
+	os_close(place->lock);
+	place->lock = -1;
+}
+
 static struct status v2_open(struct arbiter_place *place)
 {
-	char base[2 * PLACE_PATH_BYTES], folder[2 * PLACE_PATH_BYTES];
+	char base[2 * PLACE_PATH_BYTES];
 	struct status status;
 
 	TRY(has_cpuset(place));
@@ -57,12 +88,8 @@ static struct status v2_open(struct arbiter_place *place)
 		return status;
 	if (place->real)
 		TRY(arbiter_os_lock(base, &place->lock));
-	for (uint32_t i = 0; status_is(status, STATUS_EXISTS) && i < ARBITER_PROCESSES_MAX; i++) {
-		folder_process(place, i, folder);
-		folder_drain(place, folder);
-		/* there is none, or it is still in use: then join() takes it over */
-		status_ignore(place->files.remove(place->files.arg, folder));
-	}
+	if (status_is(status, STATUS_EXISTS))
+		stale_remove(place);
 	return OK;
 }
 
@@ -105,13 +132,29 @@ static struct status process_move(struct arbiter_place *place, uint32_t number, 
 	return place_write(place, folder, "cgroup.procs", text);
 }
 
+/* Another connection of the same process; NULL if there is none. */
+static struct place_process *twin_of(struct arbiter_place *place, uint32_t number)
+{
+	for (uint32_t i = 0; i < place->processes_max; i++) {
+		struct place_process *other = &place->process[i];
+
+		if (i != number && other->here &&
+		    other->peer->pid == place->process[number].peer->pid)
+			return other;
+	}
+	return NULL;
+}
+
 static struct status v2_join(struct arbiter_place *place, uint32_t number)
 {
 	struct place_process *process = &place->process[number];
 	char folder[2 * PLACE_PATH_BYTES];
 	struct status status;
 
-	origin_read(place, process);
+	if (twin_of(place, number))
+		memcpy(process->origin, twin_of(place, number)->origin, sizeof(process->origin));
+	else
+		origin_read(place, process);
 	folder_process(place, number, folder);
 	status = place->files.make(place->files.arg, folder);
 	if (!status_ok(status) && !status_is(status, STATUS_EXISTS))
@@ -119,7 +162,8 @@ static struct status v2_join(struct arbiter_place *place, uint32_t number)
 	process->folder = true;
 	if (status_ok(status))
 		TRY(place_write(place, folder, "cgroup.type", "threaded"));
-	return process_move(place, number, "");
+	/* moving it once more would move the threads that are fenced already */
+	return twin_of(place, number) ? OK : process_move(place, number, "");
 }
 
 static struct status v2_leave(struct arbiter_place *place, uint32_t number, bool lives)
@@ -128,8 +172,12 @@ static struct status v2_leave(struct arbiter_place *place, uint32_t number, bool
 	char folder[2 * PLACE_PATH_BYTES];
 
 	folder_process(place, number, folder);
+	struct place_process *twin = lives ? twin_of(place, number) : NULL;
+
 	/* moves all its threads; should its cgroup be gone, they go to the root */
-	if (lives && process->origin[0])
+	if (twin)
+		memcpy(twin->origin, process->origin, sizeof(twin->origin));
+	else if (lives && process->origin[0])
 		status_ignore(process_move(place, number, process->origin));
 	folder_drain(place, folder);
 	TRY(place->files.remove(place->files.arg, folder));
@@ -170,6 +218,7 @@ static struct status v2_set(struct arbiter_place *place, uint32_t number)
 }
 
 const struct place_fence place_fence_v2 = {
+	.clean = v2_clean,
 	.open = v2_open,
 	.close = v2_close,
 	.join = v2_join,

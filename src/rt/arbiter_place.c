@@ -343,6 +343,23 @@ static void place_init(struct arbiter_place *place, const struct arbiter_place_c
 		mounts_find(place);
 }
 
+void arbiter_place_clean(const struct arbiter_place_config *config)
+{
+	struct arbiter_place *place;
+	void *at;
+
+	/* without memory there will be no arbiter either */
+	if (!status_ok(os_map(sizeof(*place), 0, &at)))
+		return;
+	place = at;
+	place_init(place, config);
+	if (place->mount_v1[0])
+		place_fence_v1.clean(place);
+	if (place->mount_v2[0])
+		place_fence_v2.clean(place);
+	status_ignore(os_unmap(place, sizeof(*place))); /* fails only at the limit on mappings */
+}
+
 struct status arbiter_place_open(const struct arbiter_place_config *config,
 				 struct arbiter_place **ret)
 {

@@ -61,6 +61,13 @@ struct arbiter_place_config {
 };
 
 /*
+ * Removes what a crashed arbiter left, of whatever back-end. To be called before anybody asks which
+ * processors there are: those that were granted then are hidden until now. The config's processors
+ * do not matter.
+ */
+void arbiter_place_clean(const struct arbiter_place_config *config);
+
+/*
  * Chooses the back-end, removes what a crashed arbiter left, prepares. A back-end that was asked
  * for by name and cannot be had is an error that says why (DENIED, UNSUPPORTED); AUTO always finds
  * one.

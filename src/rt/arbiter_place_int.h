@@ -32,6 +32,8 @@ struct place_cpu {
 
 /* A kind of fence. */
 struct place_fence {
+	/* Removes what an arbiter left behind that could not end in order, unless it lives. */
+	void (*clean)(struct arbiter_place *place);
 	/* Finds out whether it can be used and prepares; changes nothing on failure. */
 	struct status (*open)(struct arbiter_place *place);
 	/* Undoes open(), after all processes have left. */

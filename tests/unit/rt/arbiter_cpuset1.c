@@ -158,6 +158,21 @@ static void v1__cleans_up_after_a_crash(void **state)
 	assert_int_equal(cgroups_count(c), 2);
 }
 
+static void v1__clean_leaves_nothing(void **state)
+{
+	struct arbiter_place_config config = cgroups_config(c, &files);
+
+	(void)state;
+	arbiter_place_clean(&config); /* nothing to do */
+	assert_int_equal(cgroups_count(c), 2);
+	cgroups_add(c, "/tarn-arbiter");
+	cgroups_add(c, "/tarn-arbiter/process-1");
+	cgroups_enter(c, cgroups_get(c, "/tarn-arbiter/process-1"), 77);
+	arbiter_place_clean(&config);
+	assert_true(cgroups_has(c, "", 77));
+	assert_int_equal(cgroups_count(c), 2);
+}
+
 static void v1__a_folder_in_use_is_removed_later(void **state)
 {
 	(void)state;
@@ -192,6 +207,7 @@ int main(void)
 		CASE(v1__a_core_goes_from_fence_to_fence),
 		CASE(v1__manage_all_moves_the_others_and_back),
 		CASE(v1__cleans_up_after_a_crash),
+		CASE(v1__clean_leaves_nothing),
 		CASE(v1__a_folder_in_use_is_removed_later),
 		cmocka_unit_test(v1__the_nth_call_fails),
 	};

@@ -87,6 +87,25 @@ static void v2__cleans_up_after_a_crash(void **state)
 	assert_int_equal(cgroups_count(c), 2);
 }
 
+static void v2__two_connections_of_one_process(void **state)
+{
+	struct arbiter_place_config config = cgroups_config(c, &files);
+
+	(void)state;
+	assert_ok(arbiter_place_open(&config, &place));
+	assert_ok(arbiter_place_join(place, 0, &peer));
+	assert_ok(arbiter_place_adopt(place, 0, 0, os_gettid()));
+	assert_ok(arbiter_place_join(place, 1, &peer));
+	/* the first one's thread stays where it is */
+	assert_true(cgroups_has(c, "/tarn-arbiter.0", os_gettid()));
+	arbiter_place_leave(place, 0);
+	assert_true(cgroups_has(c, "", getpid()));
+	arbiter_place_leave(place, 1);
+	assert_true(cgroups_has(c, "/own", getpid()));
+	arbiter_place_close(place);
+	assert_int_equal(cgroups_count(c), 2);
+}
+
 static void v2__only_when_processes_may_be_moved(void **state)
 {
 	struct arbiter_place_config config = cgroups_config(c, &files);
@@ -116,6 +135,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(v2__a_partition_follows_the_grants),
 		CASE(v2__cleans_up_after_a_crash),
+		CASE(v2__two_connections_of_one_process),
 		CASE(v2__only_when_processes_may_be_moved),
 		cmocka_unit_test(v2__the_nth_call_fails),
 	};
