@@ -106,6 +106,7 @@ CASES = [
     ('no newline at the end', {'docs/a.md': 'a'}, 'no newline at the end'),
     ('unfinished', {'src/base/a.c': '/* TO' + 'DO: more */\n'}, 'something is unfinished'),
     ('unit test without a source', {'tests/unit/base/none.c': 'typedef int a_t;\n'}, 'no src/base/none.c that it tests'),
+    ('a second unit test of a source', {'tests/unit/base/good_more.c': 'typedef int a_t;\n'}, None),
     ('unit test of the simulator', {'tests/unit/sim/a.c': 'typedef int a_t;\n', 'sim/a.h': '/* A. */\n#pragma once\n'},
      None),
     ('source without a unit test', {'src/base/a.c': 'typedef int a_t;\n' * 41}, 'no unit test tests/unit/base/a.c'),
