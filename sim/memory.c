@@ -1,17 +1,13 @@
 #include "sim/memory.h"
 
 #include "base/assert.h"
+#include "sim/table.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-/*
- * Tables of the run. They hold what one run can touch and live in address space that is reserved
- * once and touched as needed; a run that needs more is too large to be a good test.
- */
+/* What one run can touch: one that needs more is too large to be a good test. */
 #define LOCATIONS_MAX (1u << 17)
-#define INDEX_SLOTS   (2 * LOCATIONS_MAX)
 #define MESSAGES_MAX  (1u << 20)
 
 struct message {
@@ -19,75 +15,21 @@ struct message {
 	uint32_t next_free;
 };
 
-static struct location *locations;
-static uint32_t locations_used;
-static uint32_t *index_slots; /* open addressing: location + 1, 0 for a free slot */
+static struct table locations;
 static struct message *messages;
 static uint32_t messages_used;
 static uint32_t messages_free = NO_MESSAGE;
 
-static void *reserve(size_t bytes)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	ASSERT(p != MAP_FAILED);
-	return p;
-}
-
-static uint32_t slot_of(uintptr_t at)
-{
-	return (uint32_t)(((uint64_t)at * 0x9e3779b97f4a7c15ull) >> 40) % INDEX_SLOTS;
-}
-
 void memory_reset(void)
 {
-	if (!locations) {
-		locations = reserve(LOCATIONS_MAX * sizeof(*locations));
-		index_slots = reserve(INDEX_SLOTS * sizeof(*index_slots));
-		messages = reserve(MESSAGES_MAX * sizeof(*messages));
+	table_reset(&locations, sizeof(struct location), LOCATIONS_MAX);
+	if (!messages) {
+		messages = mmap(NULL, MESSAGES_MAX * sizeof(*messages), PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		ASSERT(messages != MAP_FAILED);
 	}
-	for (uint32_t i = 0; i < locations_used; i++) {
-		uint32_t slot = slot_of(locations[i].at);
-
-		/* clears its whole cluster: every slot that this run filled lies in one */
-		while (index_slots[slot]) {
-			index_slots[slot] = 0;
-			slot = (slot + 1) % INDEX_SLOTS;
-		}
-	}
-	locations_used = 0;
 	messages_used = 0;
 	messages_free = NO_MESSAGE;
-}
-
-static struct location *location_find(uintptr_t at, uint32_t *ret_slot)
-{
-	uint32_t slot = slot_of(at);
-
-	while (index_slots[slot]) {
-		struct location *l = &locations[index_slots[slot] - 1];
-
-		if (l->at == at)
-			return l;
-		slot = (slot + 1) % INDEX_SLOTS;
-	}
-	*ret_slot = slot;
-	return NULL;
-}
-
-static struct location *location_create(struct sim *s, uintptr_t at, uint32_t slot)
-{
-	if (locations_used == LOCATIONS_MAX)
-		finding(s, SIM_LIVELOCK, "more than %u atomics in one run", LOCATIONS_MAX);
-
-	struct location *l = &locations[locations_used];
-
-	index_slots[slot] = ++locations_used;
-	l->at = at;
-	l->number = locations_used;
-	l->valid = false;
-	return l;
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
@@ -144,11 +86,14 @@ static void location_begin(struct sim *s, struct location *l, uint64_t value)
 
 struct location *location_get(struct sim *s, const void *at, uint64_t value)
 {
-	uint32_t slot;
-	struct location *l = location_find((uintptr_t)at, &slot);
+	struct location *l = table_find(&locations, (uintptr_t)at);
 
-	if (!l)
-		l = location_create(s, (uintptr_t)at, slot);
+	if (!l) {
+		l = table_add(&locations, (uintptr_t)at);
+		if (!l)
+			finding(s, SIM_LIVELOCK, "more than %u atomics in one run", LOCATIONS_MAX);
+		l->number = locations.used;
+	}
 	if (!l->valid || store_at(l, l->last)->value != value)
 		location_begin(s, l, value);
 	return l;
@@ -189,16 +134,17 @@ void memory_forget(const void *at, size_t bytes)
 {
 	uintptr_t first = (uintptr_t)at;
 
-	if (bytes / sizeof(uint32_t) > locations_used) {
-		for (uint32_t i = 0; i < locations_used; i++) {
-			if (locations[i].at - first < bytes)
-				location_clear(&locations[i]);
+	if (bytes / sizeof(uint32_t) > locations.used) {
+		for (uint32_t i = 0; i < locations.used; i++) {
+			struct location *l = table_item(&locations, i);
+
+			if (l->at - first < bytes)
+				location_clear(l);
 		}
 		return;
 	}
 	for (uintptr_t a = first & ~(uintptr_t)3; a < first + bytes; a += sizeof(uint32_t)) {
-		uint32_t slot;
-		struct location *l = location_find(a, &slot);
+		struct location *l = table_find(&locations, a);
 
 		if (l)
 			location_clear(l);

@@ -21,7 +21,7 @@ struct store {
 
 /* The modification order of one atomic; store number n lies in history[n % HISTORY]. */
 struct location {
-	uintptr_t at;
+	uintptr_t at;    /* first: see table.h */
 	uint32_t number; /* by first use */
 	uint32_t first;  /* oldest store that is kept */
 	uint32_t last;

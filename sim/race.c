@@ -3,15 +3,13 @@
  * bytes the last write and, for each processor, the last read. An access that does not happen after
  * all conflicting ones is a race, whether or not this run came close to it.
  */
-#include "base/assert.h"
 #include "sim/sim_int.h"
+#include "sim/table.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
-#define CELL_BYTES  8
-#define CELLS_MAX   (1u << 18)
-#define INDEX_SLOTS (2 * CELLS_MAX)
+#define CELL_BYTES 8
+#define CELLS_MAX  (1u << 18)
 
 /* Where an access was made: a name, or an address in the code. */
 struct place {
@@ -20,7 +18,7 @@ struct place {
 };
 
 struct cell {
-	uintptr_t at; /* a multiple of CELL_BYTES */
+	uintptr_t at; /* a multiple of CELL_BYTES; first: see table.h */
 	struct place write_place;
 	struct place read_place; /* of the last read */
 	struct vclock reads;
@@ -30,54 +28,11 @@ struct cell {
 	uint8_t read_mask;
 };
 
-static struct cell *cells;
-static uint32_t cells_used;
-static uint32_t *index_slots; /* open addressing: cell + 1, 0 for a free slot */
-
-static uint32_t slot_of(uintptr_t at)
-{
-	return (uint32_t)(((uint64_t)at * 0x9e3779b97f4a7c15ull) >> 40) % INDEX_SLOTS;
-}
-
-static void *reserve(size_t bytes)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	ASSERT(p != MAP_FAILED);
-	return p;
-}
+static struct table cells;
 
 void race_reset(void)
 {
-	if (!cells) {
-		cells = reserve(CELLS_MAX * sizeof(*cells));
-		index_slots = reserve(INDEX_SLOTS * sizeof(*index_slots));
-	}
-	for (uint32_t i = 0; i < cells_used; i++) {
-		uint32_t slot = slot_of(cells[i].at);
-
-		while (index_slots[slot]) {
-			index_slots[slot] = 0;
-			slot = (slot + 1) % INDEX_SLOTS;
-		}
-	}
-	cells_used = 0;
-}
-
-static struct cell *cell_find(uintptr_t at, uint32_t *ret_slot)
-{
-	uint32_t slot = slot_of(at);
-
-	while (index_slots[slot]) {
-		struct cell *c = &cells[index_slots[slot] - 1];
-
-		if (c->at == at)
-			return c;
-		slot = (slot + 1) % INDEX_SLOTS;
-	}
-	*ret_slot = slot;
-	return NULL;
+	table_reset(&cells, sizeof(struct cell), CELLS_MAX);
 }
 
 static void cell_clear(struct cell *c)
@@ -90,17 +45,13 @@ static void cell_clear(struct cell *c)
 
 static struct cell *cell_get(struct sim *s, uintptr_t at)
 {
-	uint32_t slot;
-	struct cell *c = cell_find(at, &slot);
+	struct cell *c = table_find(&cells, at);
 
 	if (c)
 		return c;
-	if (cells_used == CELLS_MAX)
+	c = table_add(&cells, at);
+	if (!c)
 		finding(s, SIM_LIVELOCK, "more than %u words of plain data in one run", CELLS_MAX);
-	c = &cells[cells_used];
-	index_slots[slot] = ++cells_used;
-	c->at = at;
-	cell_clear(c);
 	return c;
 }
 
@@ -108,17 +59,18 @@ void race_forget(const void *at, size_t bytes)
 {
 	uintptr_t first = (uintptr_t)at;
 
-	if (bytes / CELL_BYTES > cells_used) {
-		for (uint32_t i = 0; i < cells_used; i++) {
-			if (cells[i].at - first < bytes)
-				cell_clear(&cells[i]);
+	if (bytes / CELL_BYTES > cells.used) {
+		for (uint32_t i = 0; i < cells.used; i++) {
+			struct cell *c = table_item(&cells, i);
+
+			if (c->at - first < bytes)
+				cell_clear(c);
 		}
 		return;
 	}
 	for (uintptr_t a = first & ~(uintptr_t)(CELL_BYTES - 1); a < first + bytes;
 	     a += CELL_BYTES) {
-		uint32_t slot;
-		struct cell *c = cell_find(a, &slot);
+		struct cell *c = table_find(&cells, a);
 
 		if (c)
 			cell_clear(c);

@@ -5,6 +5,7 @@
  * The names with two underscores are the linker's convention, not ours.
  */
 #include "base/assert.h"
+#include "base/os.h"
 #include "sim/sim_int.h"
 
 #include <malloc.h>
@@ -19,6 +20,8 @@ NORETURN void __real_panic(const char *file, int line, const char *format, ...) 
 NORETURN void __wrap_panic(const char *file, int line, const char *format, ...) PRINTF(3, 4);
 void __real_free(void *p);
 void __wrap_free(void *p);
+struct status __real_os_affinity_get(pid_t tid, struct cpus *ret_set);
+struct status __wrap_os_affinity_get(pid_t tid, struct cpus *ret_set);
 void __real_context_init_native(struct context *c);
 void __wrap_context_init_native(struct context *c);
 int __real_munmap(void *at, size_t bytes);
@@ -69,4 +72,15 @@ void __wrap_context_init_native(struct context *c)
 	if (sim_now_running)
 		processor_stack(sim_now_running->current, &c->stack_bottom, &c->stack_bytes);
 #endif
+}
+
+/* The machine has as many processors as the simulation may have. */
+struct status __wrap_os_affinity_get(pid_t tid, struct cpus *ret_set)
+{
+	if (!sim_now_running)
+		return __real_os_affinity_get(tid, ret_set);
+	*ret_set = (struct cpus){0};
+	for (uint32_t i = 0; i < SIM_PROCESSORS_MAX; i++)
+		cpus_add(ret_set, i);
+	return OK;
 }

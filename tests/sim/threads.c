@@ -8,7 +8,6 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/diag.h"
-#include "base/os.h"
 #include "rt/kthread.h"
 #include "rt/policy.h"
 #include "rt/rt.h"
@@ -658,23 +657,10 @@ static void foreign_main(void *arg)
 	rt_guest_unregister(guest);
 }
 
-/* Simulated cores are as many as we like; the configuration wants to hear of real ones. */
-static const uint32_t *processors(void)
-{
-	static uint32_t cpus[CORES_MOST];
-	struct cpus allowed;
-
-	check_ok(os_affinity_get(0, &allowed), "affinity");
-	for (uint32_t i = 0; i < CORES_MOST; i++)
-		cpus[i] = cpus_nth(&allowed, 0);
-	return cpus;
-}
-
 static void world_start(struct world *w, struct mix *mix)
 {
 	struct rt_config config = {
 		.cores = 2 + sim_random(CORES_MOST - 1),
-		.cpus = processors(),
 		.threads_max = 512,
 		.stack_bytes = 65536,
 		.seed = 1 + sim_random(1000),
