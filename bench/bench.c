@@ -2,6 +2,7 @@
 
 #include "base/diag.h"
 #include "bench/bench_int.h"
+#include "bench/busy.h"
 
 #include <fnmatch.h>
 #include <math.h>
@@ -366,10 +367,29 @@ static bool matches(const char *name, const char *const *globs)
 	return false;
 }
 
+#define OTHERS_MOST 0.2 /* processors: more of others' work is noise */
+
+static void say_if_others_worked(const struct bench *bench, const struct bench_busy *from)
+{
+	struct bench_busy now;
+	double others;
+
+	if (!bench_busy_now(&now))
+		return;
+	others = bench_busy_others(from, &now);
+	if (others > OTHERS_MOST)
+		fprintf(stderr,
+			"%s: other processes used %.1f processors meanwhile: a quiet "
+			"moment gives better figures\n",
+			bench->name, others);
+}
+
 uint32_t bench_run(const struct bench *bench, const struct bench_settings *settings,
 		   const char *const *globs, const struct bench_output *output,
 		   uint32_t *ret_matched)
 {
+	struct bench_busy before;
+	bool known = bench_busy_now(&before);
 	uint32_t failed = 0;
 	uint32_t matched = 0;
 
@@ -383,6 +403,8 @@ uint32_t bench_run(const struct bench *bench, const struct bench_settings *setti
 		if (!run_case(&m, settings))
 			failed++;
 	}
+	if (matched > 0 && known)
+		say_if_others_worked(bench, &before);
 	*ret_matched = matched;
 	return failed;
 }

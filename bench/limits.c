@@ -5,6 +5,7 @@
 #include "bench/limits_int.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,15 +22,24 @@ static void *thread_main(void *arg)
 {
 	struct limits_thread *t = arg;
 
-	bench_pin(t->settings, t->index);
 	t->main(t->arg);
 	return NULL;
 }
 
 struct status limits_thread_start(struct limits_thread *t)
 {
-	int error = pthread_create(&t->handle, NULL, thread_main, t);
+	const struct bench_settings *settings = t->settings;
+	pthread_attr_t attr;
+	cpu_set_t set;
+	int error;
 
+	/* bound from the start: on its creator's processor it would wait until that one rests */
+	CPU_ZERO(&set);
+	CPU_SET(settings->cpus[t->index % settings->cores], &set);
+	pthread_attr_init(&attr);
+	pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	error = pthread_create(&t->handle, &attr, thread_main, t);
+	pthread_attr_destroy(&attr);
 	if (error)
 		return fail_errno(error, "limits: starting a thread");
 	return OK;

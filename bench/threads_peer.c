@@ -47,8 +47,13 @@ static void create_remote(struct threads_trip *trip, const pthread_attr_t *attr)
 			trip->status = fail_errno(error, "threads: starting a thread");
 			return;
 		}
-		while ((at = atomic_u64_load(&newborn.at, ORDER_ACQUIRE)) == 0)
-			cpu_relax();
+		while ((at = atomic_u64_load(&newborn.at, ORDER_ACQUIRE)) == 0) {
+			/* a thread that the kernel put here needs the processor */
+			if (attr)
+				cpu_relax();
+			else
+				sched_yield();
+		}
 		pthread_join(thread, NULL);
 		more = atomic_u32_load(&newborn.cpu, ORDER_RELAXED) != here
 			       ? threads_sample(trip, called, at)

