@@ -276,10 +276,9 @@ static void client_await(struct arbiter_client *client, bool connected)
 	}
 }
 
-/* A client that began alone, linked to an arbiter that came later. */
-static struct arbiter_client *client_linked(struct fake *fake, uint32_t slots)
+/* An arbiter comes, and the client finds it. */
+static void client_link(struct arbiter_client *client, struct fake *fake, uint32_t slots)
 {
-	struct arbiter_client *client = client_of(slots);
 	struct pollfd input = {.fd = arbiter_client_fd(client), .events = POLLIN};
 
 	*fake = fake_listen();
@@ -288,7 +287,59 @@ static struct arbiter_client *client_linked(struct fake *fake, uint32_t slots)
 	fake_accept(fake);
 	fake_welcome(fake, slots);
 	client_await(client, true);
+}
+
+/* A client that began alone, linked to an arbiter that came later. */
+static struct arbiter_client *client_linked(struct fake *fake, uint32_t slots)
+{
+	struct arbiter_client *client = client_of(slots);
+
+	client_link(client, fake, slots);
 	return client;
+}
+
+static void arbiter_core_claim__what_waits_is_offered_anew(void **state)
+{
+	struct arbiter_client *client = client_of(1);
+	struct arbiter_grant grant;
+	struct fake fake;
+
+	(void)state;
+	assert_true(arbiter_core_offer(client, 0));
+	assert_false(arbiter_core_claim(client, 0, &grant));
+	client_link(client, &fake, 1);
+	fake_receive(&fake, ARBITER_REQUEST);
+	assert_int_equal(fake_receive(&fake, ARBITER_PARK).park.slot, 0);
+	assert_false(arbiter_core_claim(client, 0, &grant));
+	fake_word(&fake, 0, ARBITER_WORD(9));
+	assert_true(arbiter_core_claim(client, 0, &grant));
+	assert_int_equal(grant.generation, 9);
+	arbiter_client_stop(client);
+	assert_false(arbiter_core_offer(client, 0));
+	arbiter_disconnect(client);
+	fake_close(&fake);
+}
+
+/* Granted by the client itself, but not noticed before an arbiter came: it is the arbiter's then. */
+static void arbiter_core_claim__a_local_grant_that_came_too_late(void **state)
+{
+	struct arbiter_client *client = client_of(1);
+	struct arbiter_grant grant;
+	struct fake fake;
+
+	(void)state;
+	assert_true(arbiter_core_offer(client, 0));
+	want(client, 1);
+	client_link(client, &fake, 1);
+	assert_int_equal(fake_receive(&fake, ARBITER_REQUEST).request.wanted[2], 1);
+	fake_receive(&fake, ARBITER_PARK);
+	assert_false(arbiter_core_claim(client, 0, &grant));
+	fake_close(&fake);
+	client_await(client, false);
+	assert_true(arbiter_core_claim(client, 0, &grant));
+	assert_int_equal(grant.cpu, ARBITER_CPU_ANY);
+	arbiter_client_stop(client);
+	arbiter_disconnect(client);
 }
 
 static void arbiter_client_poll__finds_an_arbiter_and_obeys_it(void **state)
@@ -522,6 +573,8 @@ int main(void)
 		CASE(arbiter_connect__bad_configurations),
 		CASE(arbiter_core_park__granted_by_itself_when_wanted),
 		CASE(arbiter_client_stop__ends_all_parks),
+		CASE(arbiter_core_claim__what_waits_is_offered_anew),
+		CASE(arbiter_core_claim__a_local_grant_that_came_too_late),
 		CASE(arbiter_client_poll__finds_an_arbiter_and_obeys_it),
 		CASE(arbiter_core_park__a_grant_that_was_taken_before_it_was_noticed),
 		CASE(arbiter_core_park__unasked),
