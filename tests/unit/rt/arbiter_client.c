@@ -320,7 +320,7 @@ static void arbiter_core_claim__what_waits_is_offered_anew(void **state)
 	fake_close(&fake);
 }
 
-/* Granted by the client itself, but not noticed before an arbiter came: it is the arbiter's then. */
+/* Granted by the client itself, not noticed before an arbiter came: the arbiter decides then. */
 static void arbiter_core_claim__a_local_grant_that_came_too_late(void **state)
 {
 	struct arbiter_client *client = client_of(1);
