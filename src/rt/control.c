@@ -19,7 +19,8 @@
 /* What a core's counters said at the last look. */
 struct core_seen {
 	uint64_t looks;
-	uint64_t looks_since; /* clock_ns() since when it has been so */
+	uint64_t since; /* clock_ns() when they were first seen unchanged; 0: they have changed */
+	uint64_t delay_ns; /* what the kernel thread had waited for a processor by then */
 	uint64_t busy_ns;
 	uint64_t runnable_ns;
 	bool reported;
@@ -35,22 +36,28 @@ struct control {
 	struct core_seen seen[RT_CORES_MAX];
 };
 
-/* A core that neither looks around nor sleeps is in the hands of one thread. */
+/*
+ * A core that neither looks around nor sleeps is in the hands of one thread, which runs or blocks in
+ * the kernel; unless it is the kernel that does not let it run.
+ */
 static void core_watch_over(struct rt *rt, struct rt_core *c, struct core_seen *seen, uint64_t now)
 {
 	uint64_t looks = atomic_u64_load(&c->stats.looks, ORDER_RELAXED);
 
 	if (looks != seen->looks || atomic_u32_load(&c->parked, ORDER_RELAXED)) {
-		*seen = (struct core_seen){.looks = looks,
-					   .looks_since = now,
-					   .busy_ns = seen->busy_ns,
-					   .runnable_ns = seen->runnable_ns};
-		return;
-	}
-	if (rt->config.watchdog_ns && !seen->reported &&
-	    now - seen->looks_since >= rt->config.watchdog_ns) {
+		seen->looks = looks;
+		seen->since = 0;
+		seen->reported = false;
+	} else if (seen->since == 0) {
+		seen->since = now;
+		seen->delay_ns = watchdog_delay_ns(c);
+	} else if (!seen->reported && now - seen->since >= rt->config.watchdog_ns) {
+		uint64_t held_ns = now - seen->since - (watchdog_delay_ns(c) - seen->delay_ns);
+
+		if (held_ns < rt->config.watchdog_ns)
+			return;
 		seen->reported = true;
-		watchdog_report(rt, c, now - seen->looks_since);
+		watchdog_report(rt, c, held_ns);
 	}
 }
 
@@ -96,7 +103,8 @@ static uint64_t look(struct rt *rt, struct control *control)
 		struct rt_core *c = &rt->cores[i];
 
 		awake |= atomic_u32_load(&c->parked, ORDER_RELAXED) == 0;
-		core_watch_over(rt, c, &control->seen[i], now);
+		if (rt->config.watchdog_ns)
+			core_watch_over(rt, c, &control->seen[i], now);
 		window_add(&window, c, &control->seen[i], length);
 	}
 	if (rt->config.elastic)
@@ -110,9 +118,6 @@ static void control_main(void *arg)
 	struct control *control = rt->control;
 
 	control->window_begin = clock_ns();
-	/* a core that has not begun yet is not held since the clock's zero */
-	for (uint32_t i = 0; i < rt->core_count; i++)
-		control->seen[i].looks_since = control->window_begin;
 	while (atomic_u32_load(&control->stopping, ORDER_ACQUIRE) == 0) {
 		uint64_t wait_ns = look(rt, control);
 

@@ -47,6 +47,21 @@ void watchdog_init(struct rt *rt)
 	sigaction(WATCHDOG_SIGNAL, &action, NULL);
 }
 
+uint64_t watchdog_delay_ns(const struct rt_core *c)
+{
+	unsigned long long delay = 0;
+	char path[64];
+	char text[128];
+	size_t bytes;
+
+	/* "run-time run-delay slices" */
+	snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", c->kthread.tid);
+	if (!status_ok(os_file_read(path, text, sizeof(text), &bytes)) ||
+	    sscanf(text, "%*u %llu", &delay) != 1)
+		return 0;
+	return delay;
+}
+
 void watchdog_thread_init(void)
 {
 	sigset_t ours;
@@ -68,6 +83,12 @@ void watchdog_report(struct rt *rt, struct rt_core *c, uint64_t held_ns)
 }
 
 #else
+
+uint64_t watchdog_delay_ns(const struct rt_core *c)
+{
+	(void)c;
+	return 0;
+}
 
 void watchdog_init(struct rt *rt)
 {
