@@ -37,8 +37,8 @@ struct control {
 };
 
 /*
- * A core that neither looks around nor sleeps is in the hands of one thread, which runs or blocks in
- * the kernel; unless it is the kernel that does not let it run.
+ * A core that neither looks around nor sleeps is in the hands of one thread, which runs or blocks
+ * in the kernel; unless it is the kernel that does not let it run.
  */
 static void core_watch_over(struct rt *rt, struct rt_core *c, struct core_seen *seen, uint64_t now)
 {
