@@ -63,6 +63,8 @@ static struct status tell(struct session *session, const void *message, size_t b
 	switch (arbiter_os_send(session->socket, message, bytes, fd)) {
 	case ARBITER_IO_DONE: return OK;
 	case ARBITER_IO_LATER: return fail(STATUS_LIMIT, "it does not read what it is told");
+	case ARBITER_IO_FULL:
+		return fail(STATUS_NO_MEMORY, "the kernel has no memory to tell it anything");
 	default: return fail(STATUS_CLOSED, "the client has gone");
 	}
 }

@@ -1,6 +1,7 @@
 /*
  * The arbiter and well-behaved clients: who gets which core, where its thread runs then, and what
- * happens when one of the two dies. With every back-end that this machine lets us use.
+ * happens when one of the two dies. By affinity, or `with` the back-end that is named; exits with 77
+ * where that cannot be had.
  */
 #include "arbiter_daemon.h"
 
@@ -8,8 +9,7 @@
 
 #include <sched.h>
 
-static enum arbiter_backend backends[3];
-static uint32_t backend_count;
+static enum arbiter_backend backend = ARBITER_BACKEND_AFFINITY;
 
 /* ---- a client with kernel threads ------------------------------------------------------------ */
 
@@ -190,11 +190,11 @@ static void app_await_connected(struct app *app, bool connected)
 
 /* ---- with each back-end ---------------------------------------------------------------------- */
 
-static struct daemon *start(enum arbiter_backend backend)
+static struct daemon *start(enum arbiter_backend which)
 {
-	struct daemon *d = daemon_make(backend);
+	struct daemon *d = daemon_make(which);
 
-	d->config.manage_all = backend == ARBITER_BACKEND_CPUSET_V2;
+	d->config.manage_all = which == ARBITER_BACKEND_CPUSET_V2;
 	if (!daemon_start(d))
 		fail_msg("the arbiter did not start: %s", d->reports);
 	return d;
@@ -210,86 +210,79 @@ static void finish(struct daemon *d)
 static void grant__threads_run_where_they_were_told(void **state)
 {
 	(void)state;
-	for (uint32_t b = 0; b < backend_count; b++) {
-		struct daemon *d = start(backends[b]);
-		uint32_t cores = cpus_count(&d->config.cpus);
-		struct app *app = app_start(d->path, cores, true);
-		struct cpus seen = {0};
+	struct daemon *d = start(backend);
+	uint32_t cores = cpus_count(&d->config.cpus);
+	struct app *app = app_start(d->path, cores, true);
+	struct cpus seen = {0};
 
-		print_message("# %.*s\n", (int)strcspn(d->reports, "\n"), d->reports);
-		app_want(app, 3, cores);
-		assert_true(app_await(app, cores));
-		for (uint32_t s = 0; s < cores; s++) {
-			assert_false(cpus_has(&seen, app->core[s].grant.cpu));
-			assert_true(cpus_has(&d->config.cpus, app->core[s].grant.cpu));
-			cpus_add(&seen, app->core[s].grant.cpu);
-		}
-		app_want(app, 3, 0);
-		app_await(app, 0);
-		app_stop(app);
-		finish(d);
+	print_message("# %.*s\n", (int)strcspn(d->reports, "\n"), d->reports);
+	app_want(app, 3, cores);
+	assert_true(app_await(app, cores));
+	for (uint32_t s = 0; s < cores; s++) {
+		assert_false(cpus_has(&seen, app->core[s].grant.cpu));
+		assert_true(cpus_has(&d->config.cpus, app->core[s].grant.cpu));
+		cpus_add(&seen, app->core[s].grant.cpu);
 	}
+	app_want(app, 3, 0);
+	app_await(app, 0);
+	app_stop(app);
+	finish(d);
 }
 
 static void priority__the_more_urgent_gets_the_cores(void **state)
 {
 	(void)state;
-	for (uint32_t b = 0; b < backend_count; b++) {
-		struct daemon *d = start(backends[b]);
-		uint32_t cores = cpus_count(&d->config.cpus);
+	struct daemon *d = start(backend);
+	uint32_t cores = cpus_count(&d->config.cpus);
 
-		/* obedience must not hang on how busy the machine is */
-		daemon_stop(d);
-		d->config.grace_ns = 10 * NS_PER_S;
-		assert_true(daemon_start(d));
+	/* obedience must not hang on how busy the machine is */
+	daemon_stop(d);
+	d->config.grace_ns = 10 * NS_PER_S;
+	assert_true(daemon_start(d));
 
-		struct app *low = app_start(d->path, cores, true);
-		struct app *high = app_start(d->path, cores, true);
+	struct app *low = app_start(d->path, cores, true);
+	struct app *high = app_start(d->path, cores, true);
 
-		app_want(low, 5, cores);
-		assert_true(app_await(low, cores));
-		app_want(high, 0, 1);
-		assert_true(app_await(high, 1));
-		assert_true(app_await(low, cores - 1));
-		app_want(high, 0, 0);
-		assert_true(app_await(low, cores));
+	app_want(low, 5, cores);
+	assert_true(app_await(low, cores));
+	app_want(high, 0, 1);
+	assert_true(app_await(high, 1));
+	assert_true(app_await(low, cores - 1));
+	app_want(high, 0, 0);
+	assert_true(app_await(low, cores));
 
-		struct arbiter_client_stats stats;
+	struct arbiter_client_stats stats;
 
-		app_stop(high);
-		arbiter_client_stats(low->client, &stats);
-		assert_int_equal(stats.revokes, 0);
-		app_stop(low);
-		finish(d);
-	}
+	app_stop(high);
+	arbiter_client_stats(low->client, &stats);
+	assert_int_equal(stats.revokes, 0);
+	app_stop(low);
+	finish(d);
 }
 
 static void grace__who_does_not_obey_loses_the_core(void **state)
 {
 	(void)state;
-	for (uint32_t b = 0; b < backend_count; b++) {
-		struct daemon *d = start(backends[b]);
-		uint32_t cores = cpus_count(&d->config.cpus);
-		struct app *deaf = app_start(d->path, cores, false);
-		struct app *high = app_start(d->path, 1, true);
-		struct arbiter_client_stats stats;
+	struct daemon *d = start(backend);
+	uint32_t cores = cpus_count(&d->config.cpus);
+	struct app *deaf = app_start(d->path, cores, false);
+	struct app *high = app_start(d->path, 1, true);
+	struct arbiter_client_stats stats;
 
-		app_want(deaf, 5, cores);
-		assert_true(app_await(deaf, cores));
-		app_want(high, 0, 1);
-		assert_true(app_await(high, 1));
-		pthread_mutex_lock(&deaf->mutex);
-		do {
-			arbiter_client_stats(deaf->client, &stats);
-		} while (stats.revokes == 0 &&
-			 pthread_cond_wait(&deaf->changed, &deaf->mutex) == 0);
-		pthread_mutex_unlock(&deaf->mutex);
-		assert_int_equal(stats.revokes, 1);
-		assert_true(stats.releases >= 1);
-		app_stop(high);
-		app_stop(deaf);
-		finish(d);
-	}
+	app_want(deaf, 5, cores);
+	assert_true(app_await(deaf, cores));
+	app_want(high, 0, 1);
+	assert_true(app_await(high, 1));
+	pthread_mutex_lock(&deaf->mutex);
+	do {
+		arbiter_client_stats(deaf->client, &stats);
+	} while (stats.revokes == 0 && pthread_cond_wait(&deaf->changed, &deaf->mutex) == 0);
+	pthread_mutex_unlock(&deaf->mutex);
+	assert_int_equal(stats.revokes, 1);
+	assert_true(stats.releases >= 1);
+	app_stop(high);
+	app_stop(deaf);
+	finish(d);
 }
 
 /* A child: takes all cores that there are and keeps them. */
@@ -307,62 +300,58 @@ static int hog_main(const char *path, const char *cores)
 static void death__a_killed_client_gives_its_cores_back(void **state)
 {
 	(void)state;
-	for (uint32_t b = 0; b < backend_count; b++) {
-		struct daemon *d = start(backends[b]);
-		uint32_t cores = cpus_count(&d->config.cpus);
-		char count[16];
-		FILE *said;
+	struct daemon *d = start(backend);
+	uint32_t cores = cpus_count(&d->config.cpus);
+	char count[16];
+	FILE *said;
 
-		snprintf(count, sizeof(count), "%u", cores);
+	snprintf(count, sizeof(count), "%u", cores);
 
-		const char *hog[] = {"test", "hog", d->path, count, NULL};
-		pid_t pid = child_start(hog, &said);
-		struct app *app = app_start(d->path, cores, true);
+	const char *hog[] = {"test", "hog", d->path, count, NULL};
+	pid_t pid = child_start(hog, &said);
+	struct app *app = app_start(d->path, cores, true);
 
-		app_want(app, 5, cores);
-		app_await(app, 0);
-		child_kill(pid, said);
-		assert_true(app_await(app, cores));
-		assert_true(daemon_said(d, "left"));
-		app_stop(app);
-		finish(d);
-	}
+	app_want(app, 5, cores);
+	app_await(app, 0);
+	child_kill(pid, said);
+	assert_true(app_await(app, cores));
+	assert_true(daemon_said(d, "left"));
+	app_stop(app);
+	finish(d);
 }
 
 static void restart__clients_go_on_and_come_back(void **state)
 {
 	(void)state;
-	for (uint32_t b = 0; b < backend_count; b++) {
-		struct daemon *d = start(backends[b]);
-		uint32_t cores = cpus_count(&d->config.cpus);
-		struct app *app = app_start(d->path, cores, true);
+	struct daemon *d = start(backend);
+	uint32_t cores = cpus_count(&d->config.cpus);
+	struct app *app = app_start(d->path, cores, true);
 
-		app_want(app, 2, cores);
-		assert_true(app_await(app, cores));
-		app->arbiter_ends = true;
-		daemon_stop(d);
-		app_await_connected(app, false);
-		app_await(app, cores); /* they go on */
-		app_want(app, 2, cores - 1);
-		app_await(app, cores - 1); /* and the client itself does what is asked for */
-		app_want(app, 2, cores);
-		app_await(app, cores);
+	app_want(app, 2, cores);
+	assert_true(app_await(app, cores));
+	app->arbiter_ends = true;
+	daemon_stop(d);
+	app_await_connected(app, false);
+	app_await(app, cores); /* they go on */
+	app_want(app, 2, cores - 1);
+	app_await(app, cores - 1); /* and the client itself does what is asked for */
+	app_want(app, 2, cores);
+	app_await(app, cores);
 
-		assert_true(daemon_start(d));
-		app_await_connected(app, true);
-		while (!app_await(app, cores)) /* each parks once and is granted by the arbiter */
-			sched_yield();
-		app_stop(app);
-		finish(d);
-	}
+	assert_true(daemon_start(d));
+	app_await_connected(app, true);
+	while (!app_await(app, cores)) /* each parks once and is granted by the arbiter */
+		sched_yield();
+	app_stop(app);
+	finish(d);
 }
 
 /* ---- an arbiter that is killed --------------------------------------------------------------- */
 
 /* A child: an arbiter. */
-static int arbiter_main(const char *path, const char *cgroups, const char *backend)
+static int arbiter_main(const char *path, const char *cgroups, const char *which)
 {
-	struct daemon *d = daemon_make((enum arbiter_backend)strtoul(backend, NULL, 10));
+	struct daemon *d = daemon_make((enum arbiter_backend)strtoul(which, NULL, 10));
 
 	rmdir(d->folder); /* another's is used */
 	d->config.path = path;
@@ -376,60 +365,37 @@ static int arbiter_main(const char *path, const char *cgroups, const char *backe
 static void crash__the_next_arbiter_cleans_up(void **state)
 {
 	(void)state;
-	for (uint32_t b = 0; b < backend_count; b++) {
-		struct daemon *d = daemon_make(backends[b]);
-		uint32_t cores = cpus_count(&d->config.cpus);
-		struct cpus before, after;
+	struct daemon *d = daemon_make(backend);
+	uint32_t cores = cpus_count(&d->config.cpus);
+	struct cpus before, after;
 
-		char backend[16];
-		FILE *said;
+	char number[16];
+	FILE *said;
 
-		d->config.manage_all = backends[b] == ARBITER_BACKEND_CPUSET_V2;
-		snprintf(backend, sizeof(backend), "%d", (int)backends[b]);
+	d->config.manage_all = backend == ARBITER_BACKEND_CPUSET_V2;
+	snprintf(number, sizeof(number), "%d", (int)backend);
 
-		const char *arguments[] = {"test", "arbiter", d->path, d->cgroups, backend, NULL};
-		pid_t pid = child_start(arguments, &said);
-		struct app *app = app_start(d->path, cores, true);
+	const char *arguments[] = {"test", "arbiter", d->path, d->cgroups, number, NULL};
+	pid_t pid = child_start(arguments, &said);
+	struct app *app = app_start(d->path, cores, true);
 
-		app_want(app, 2, cores);
-		assert_true(app_await(app, cores));
-		app->arbiter_ends = true;
-		child_kill(pid, said);
-		app_await_connected(app, false);
-		app_await(app, cores);
+	app_want(app, 2, cores);
+	assert_true(app_await(app, cores));
+	app->arbiter_ends = true;
+	child_kill(pid, said);
+	app_await_connected(app, false);
+	app_await(app, cores);
 
-		if (!daemon_start(d))
-			fail_msg("the arbiter did not start again: %s", d->reports);
-		app_await_connected(app, true);
-		while (!app_await(app, cores))
-			sched_yield();
-		app_stop(app);
-		assert_ok(os_affinity_get(0, &before));
-		finish(d);
-		assert_ok(os_affinity_get(0, &after));
-		assert_memory_equal(&before, &after, sizeof(before));
-	}
-}
-
-/* Skipped where the cases above went without that back-end; the reason was printed at the start. */
-static void need_backend(enum arbiter_backend backend)
-{
-	for (uint32_t b = 0; b < backend_count; b++)
-		if (backends[b] == backend)
-			return;
-	skip();
-}
-
-static void backends__with_cgroup_v1_cpusets(void **state)
-{
-	(void)state;
-	need_backend(ARBITER_BACKEND_CPUSET_V1);
-}
-
-static void backends__with_cgroup_v2_partitions(void **state)
-{
-	(void)state;
-	need_backend(ARBITER_BACKEND_CPUSET_V2);
+	if (!daemon_start(d))
+		fail_msg("the arbiter did not start again: %s", d->reports);
+	app_await_connected(app, true);
+	while (!app_await(app, cores))
+		sched_yield();
+	app_stop(app);
+	assert_ok(os_affinity_get(0, &before));
+	finish(d);
+	assert_ok(os_affinity_get(0, &after));
+	assert_memory_equal(&before, &after, sizeof(before));
 }
 
 /* ---- once ------------------------------------------------------------------------------------ */
@@ -516,41 +482,39 @@ static int compare(const void *a, const void *b)
 static void latency__of_grants(void **state)
 {
 	(void)state;
-	for (uint32_t b = 0; b < backend_count; b++) {
-		enum { ROUNDS = 300 };
-		uint64_t grant_ns[ROUNDS], flag_ns[ROUNDS];
-		struct daemon *d = daemon_make(backends[b]);
+	enum { ROUNDS = 300 };
+	uint64_t grant_ns[ROUNDS], flag_ns[ROUNDS];
+	struct daemon *d = daemon_make(backend);
 
-		d->config.manage_all = backends[b] == ARBITER_BACKEND_CPUSET_V2;
-		/* one processor, so that the test's own thread and the arbiter have the other */
-		uint32_t cpu = cpus_nth(&d->config.cpus, cpus_count(&d->config.cpus) - 1);
+	d->config.manage_all = backend == ARBITER_BACKEND_CPUSET_V2;
+	/* one processor, so that the test's own thread and the arbiter have the other */
+	uint32_t cpu = cpus_nth(&d->config.cpus, cpus_count(&d->config.cpus) - 1);
 
-		memset(&d->config.cpus, 0, sizeof(d->config.cpus));
-		cpus_add(&d->config.cpus, cpu);
-		assert_true(daemon_start(d));
+	memset(&d->config.cpus, 0, sizeof(d->config.cpus));
+	cpus_add(&d->config.cpus, cpu);
+	assert_true(daemon_start(d));
 
-		struct app *app = app_start(d->path, 1, true);
+	struct app *app = app_start(d->path, 1, true);
 
-		for (int i = 0; i < ROUNDS; i++) {
-			uint64_t asked = clock_ns();
+	for (int i = 0; i < ROUNDS; i++) {
+		uint64_t asked = clock_ns();
 
-			app_want(app, 0, 1);
-			app_await(app, 1);
-			grant_ns[i] = app->core[0].granted_at - asked;
-			asked = clock_ns();
-			app_want(app, 0, 0);
-			app_await(app, 0);
-			flag_ns[i] = clock_ns() - asked;
-		}
-		qsort(grant_ns, ROUNDS, sizeof(uint64_t), compare);
-		qsort(flag_ns, ROUNDS, sizeof(uint64_t), compare);
-		print_message("# request to running on the core: median %.1f us, least %.1f us; "
-			      "request to giving it back: median %.1f us, least %.1f us\n",
-			      (double)grant_ns[ROUNDS / 2] / 1e3, (double)grant_ns[0] / 1e3,
-			      (double)flag_ns[ROUNDS / 2] / 1e3, (double)flag_ns[0] / 1e3);
-		app_stop(app);
-		finish(d);
+		app_want(app, 0, 1);
+		app_await(app, 1);
+		grant_ns[i] = app->core[0].granted_at - asked;
+		asked = clock_ns();
+		app_want(app, 0, 0);
+		app_await(app, 0);
+		flag_ns[i] = clock_ns() - asked;
 	}
+	qsort(grant_ns, ROUNDS, sizeof(uint64_t), compare);
+	qsort(flag_ns, ROUNDS, sizeof(uint64_t), compare);
+	print_message("# request to running on the core: median %.1f us, least %.1f us; "
+		      "request to giving it back: median %.1f us, least %.1f us\n",
+		      (double)grant_ns[ROUNDS / 2] / 1e3, (double)grant_ns[0] / 1e3,
+		      (double)flag_ns[ROUNDS / 2] / 1e3, (double)flag_ns[0] / 1e3);
+	app_stop(app);
+	finish(d);
 }
 
 int main(int argc, char **argv)
@@ -567,8 +531,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(death__a_killed_client_gives_its_cores_back),
 		cmocka_unit_test(restart__clients_go_on_and_come_back),
 		cmocka_unit_test(crash__the_next_arbiter_cleans_up),
-		cmocka_unit_test(backends__with_cgroup_v1_cpusets),
-		cmocka_unit_test(backends__with_cgroup_v2_partitions),
 		cmocka_unit_test(start__a_second_arbiter_is_refused),
 		cmocka_unit_test(start__does_not_remove_what_is_no_socket),
 		cmocka_unit_test(start__the_socket_is_private),
@@ -576,6 +538,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(latency__of_grants),
 	};
 
-	backend_count = daemon_backends(backends);
+	if (argc == 3 && strcmp(argv[1], "with") == 0)
+		backend = daemon_backend(argv[2]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
