@@ -38,7 +38,7 @@ struct status kthread_start(struct kthread *t)
 	if (t->self)
 		p->self = t->self;
 	t->handle = p->index;
-	t->tid = FIRST_TID + (int)p->index;
+	atomic_u64_quiet_store(&t->tid, FIRST_TID + p->index, ORDER_RELAXED);
 	event_fold(s, EVENT_START, p->index, 0);
 	step(s);
 	return OK;

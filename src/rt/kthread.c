@@ -10,7 +10,7 @@ static void *run(void *arg)
 	struct kthread *t = arg;
 	struct cpus cpus = {0};
 
-	t->tid = os_gettid();
+	atomic_u64_quiet_store(&t->tid, (uint64_t)os_gettid(), ORDER_RELAXED);
 	if (t->self)
 		self_set(t->self);
 	if (t->processor != KTHREAD_ANYWHERE) {

@@ -15,11 +15,11 @@
 struct kthread {
 	void (*main)(void *arg);
 	void *arg;
-	const char *name;   /* borrows; at most 15 bytes are shown by the system */
-	struct self *self;  /* the record that the new thread runs under; borrows until joined */
-	uint32_t processor; /* to run on, KTHREAD_ANYWHERE for all that the process may use */
-	uint64_t handle;    /* private */
-	int tid;            /* the system's number of the thread; 0 until it runs */
+	const char *name;      /* borrows; at most 15 bytes are shown by the system */
+	struct self *self;     /* the record that the new thread runs under; borrows until joined */
+	uint32_t processor;    /* to run on, KTHREAD_ANYWHERE for all that the process may use */
+	uint64_t handle;       /* private */
+	struct atomic_u64 tid; /* the system's number of it, for who watches; 0 at first */
 };
 
 #define KTHREAD_ANYWHERE UINT32_MAX

@@ -89,7 +89,10 @@ void core_kick(struct rt_core *c)
 
 	if (me)
 		counter_add(&me->stats.kicks, 1);
+	/* one that comes late must not wake a sleeper that has been replaced and is gone */
+	spinlock_lock(&c->sleeper_lock);
 	c->sleeper.wake(c->sleeper.arg);
+	spinlock_unlock(&c->sleeper_lock);
 }
 
 /* ---- what a core looks at and where it sleeps ------------------------------------------------ */
@@ -104,10 +107,12 @@ void rt_sleeper_set(const struct rt_sleeper *sleeper)
 	struct rt_core *c = core_self();
 
 	ASSERT(c != NULL);
+	spinlock_lock(&c->sleeper_lock);
 	if (sleeper)
 		c->sleeper = *sleeper;
 	else
 		core_sleeper_reset(c);
+	spinlock_unlock(&c->sleeper_lock);
 }
 
 void rt_hook_add(struct rt_hook *hook)

@@ -198,6 +198,7 @@ struct rt_core {
 	CACHE_ALIGNED struct atomic_u32 parked; /* 1: needs a kick */
 	struct atomic_u32 serves; /* classes, one bit each, whose threads may run here */
 	struct atomic_u32 stopping;
+	struct spinlock sleeper_lock;          /* over the waking and the changing of the sleeper */
 	CACHE_ALIGNED struct atomic_u32 futex; /* of the default sleeper */
 	struct spawn_cell spawn[SPAWN_CELLS];
 };
@@ -213,10 +214,10 @@ struct slots {
 	size_t stack_bytes; /* with its guard page */
 	uint32_t max;
 	struct spinlock lock;
-	struct rt_thread *free;     /* (lock) */
-	uint32_t free_count;        /* (lock) */
-	struct spinlock fresh_lock; /* held over a system call: only where slots are made */
-	struct atomic_u32 fresh;    /* slots from here on were never used; grows under fresh_lock */
+	struct rt_thread *free;       /* (lock) */
+	struct atomic_u32 free_count; /* changed under the lock */
+	struct spinlock fresh_lock;   /* held over a system call: only where slots are made */
+	struct atomic_u32 fresh; /* slots from here on were never used; grows under fresh_lock */
 };
 
 struct offload;

@@ -167,6 +167,14 @@ static uint32_t take_fresh(struct rt *rt, uint32_t want, struct rt_thread **list
 	return taken;
 }
 
+/* Lock held. */
+static void free_count_add(struct slots *s, uint32_t n)
+{
+	uint32_t before = atomic_u32_load(&s->free_count, ORDER_RELAXED);
+
+	atomic_u32_store(&s->free_count, before + n, ORDER_RELAXED);
+}
+
 uint32_t slots_take(struct rt *rt, uint32_t want, struct rt_thread **ret_list)
 {
 	struct slots *s = &rt->slots;
@@ -178,11 +186,11 @@ uint32_t slots_take(struct rt *rt, uint32_t want, struct rt_thread **ret_list)
 		struct rt_thread *t = s->free;
 
 		s->free = t->next;
-		s->free_count--;
 		t->next = list;
 		list = t;
 		taken++;
 	}
+	free_count_add(s, 0u - taken);
 	spinlock_unlock(&s->lock);
 	if (taken == 0)
 		taken = take_fresh(rt, want, &list);
@@ -202,7 +210,8 @@ static void stack_trim(const struct slots *s, const struct rt_thread *t)
 void slots_give(struct slots *s, struct rt_thread *list, uint32_t count)
 {
 	struct rt_thread *last = list;
-	bool trim = s->free_count > SLOTS_WARM; /* read without the lock: a hint */
+	/* without the lock: a hint */
+	bool trim = atomic_u32_load(&s->free_count, ORDER_RELAXED) > SLOTS_WARM;
 
 	for (uint32_t i = 1; i < count; i++)
 		last = last->next;
@@ -215,7 +224,7 @@ void slots_give(struct slots *s, struct rt_thread *list, uint32_t count)
 	spinlock_lock(&s->lock);
 	last->next = s->free;
 	s->free = list;
-	s->free_count += count;
+	free_count_add(s, count);
 	spinlock_unlock(&s->lock);
 }
 

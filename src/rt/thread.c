@@ -255,7 +255,7 @@ static struct status life_claim(struct rt_id id, struct rt_thread **ret, uint64_
 		    (life & (LIFE_CLAIMED | LIFE_ENDED)) == (LIFE_CLAIMED | LIFE_ENDED))
 			return stale(id);
 		if (life & LIFE_CLAIMED)
-			return fail(STATUS_EXISTS, "join: thread %s is being joined", t->self.name);
+			return fail(STATUS_EXISTS, "thread id %#lx: it is being joined", id.value);
 		/* acquire: if it has ended, what it did is seen */
 	} while (!atomic_u64_cas(&t->life, &life, life | LIFE_CLAIMED, ORDER_ACQUIRE));
 	*ret = t;

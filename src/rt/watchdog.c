@@ -55,7 +55,8 @@ uint64_t watchdog_delay_ns(const struct rt_core *c)
 	size_t bytes;
 
 	/* "run-time run-delay slices" */
-	snprintf(path, sizeof(path), "/proc/self/task/%d/schedstat", c->kthread.tid);
+	snprintf(path, sizeof(path), "/proc/self/task/%lu/schedstat",
+		 (unsigned long)atomic_u64_quiet_load(&c->kthread.tid, ORDER_RELAXED));
 	if (!status_ok(os_file_read(path, text, sizeof(text), &bytes)) ||
 	    sscanf(text, "%*u %llu", &delay) != 1)
 		return 0;

@@ -41,7 +41,7 @@ static void kthread_start__runs_with_its_record(void **state)
 	kthread_join(&s.kthread);
 	assert_int_equal(s.plain, 1);
 	assert_true(s.saw_self);
-	assert_int_equal(s.kthread.tid, s.tid);
+	assert_int_equal(atomic_u64_quiet_load(&s.kthread.tid, ORDER_RELAXED), s.tid);
 	self_fini(&s.self);
 }
 

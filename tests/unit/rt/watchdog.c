@@ -73,6 +73,9 @@ static void assert_reports(void (*body)(void *), const char *part)
 static void watchdog_report__names_who_holds_the_core(void **state)
 {
 	(void)state;
+#if WITH_TSAN
+	skip(); /* it keeps signals back until the thread calls the C library */
+#endif
 	assert_reports(start_hog_of_our_own, " context_start_asm");
 	assert_contains(death_report, "tarn: core 0 has been held for ");
 	assert_contains(death_report, "  by thread the hog, which stands at\n");
