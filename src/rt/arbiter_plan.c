@@ -25,7 +25,7 @@ struct core {
 	uint32_t slot;
 	uint64_t generation; /* of the grant; 0 when free */
 	uint64_t deadline;   /* CLOCK_NEVER unless it was asked for */
-	uint32_t sibling;
+	uint32_t group;      /* the lowest of the cores that share the physical core with it */
 };
 
 /* A user with processes here. */
@@ -85,12 +85,15 @@ struct status arbiter_plan_create(const struct arbiter_plan_config *config,
 	plan->config.core_sibling = NULL;
 	plan->bytes = bytes;
 	plan->generation_last = config->generation_first;
-	for (uint32_t c = 0; c < config->cores; c++)
-		plan->core[c] = (struct core){
-			.process = NONE,
-			.deadline = CLOCK_NEVER,
-			.sibling = config->core_sibling ? config->core_sibling[c] : c,
-		};
+	for (uint32_t c = 0; c < config->cores; c++) {
+		uint32_t group = 0;
+
+		while (group < c && !(config->core_sibling &&
+				      config->core_sibling[group] == config->core_sibling[c]))
+			group++;
+		plan->core[c] =
+			(struct core){.process = NONE, .deadline = CLOCK_NEVER, .group = group};
+	}
 	for (uint32_t p = 0; p < ARBITER_PRIORITIES; p++)
 		plan->turn_at[p] = CLOCK_NEVER;
 	*ret = plan;
@@ -398,15 +401,11 @@ static uint32_t divide(struct arbiter_plan *plan, uint64_t now)
 
 /* ---- choices --------------------------------------------------------------------------------- */
 
-/* How many siblings of `core`, itself not counted, `process` has; NONE counts the free ones. */
-static uint32_t siblings(const struct arbiter_plan *plan, uint32_t core, uint32_t process)
+/* How many cores of each group `process` has; NONE counts the free ones. */
+static void groups_count(const struct arbiter_plan *plan, uint32_t process, uint32_t *groups)
 {
-	uint32_t count = 0;
-
 	for (uint32_t c = 0; c < plan->config.cores; c++)
-		count += c != core && plan->core[c].sibling == plan->core[core].sibling &&
-			 plan->core[c].process == process;
-	return count;
+		groups[plan->core[c].group] += plan->core[c].process == process;
 }
 
 /* Which of its running slots the process should give up: the one with the fewest own siblings,
@@ -416,13 +415,15 @@ static uint32_t slot_to_ask(const struct arbiter_plan *plan, uint32_t number)
 	const struct process *process = &plan->process[number];
 	uint32_t best = NONE, best_siblings = 0;
 	uint64_t best_generation = 0;
+	uint32_t own[ARBITER_CORES_MAX] = {0};
 
+	groups_count(plan, number, own);
 	for (uint32_t s = 0; s < process->slots; s++) {
 		if (process->slot[s].state != SLOT_RUNNING)
 			continue;
 
 		uint32_t core = process->slot[s].core;
-		uint32_t count = siblings(plan, core, number);
+		uint32_t count = own[plan->core[core].group];
 		uint64_t generation = plan->core[core].generation;
 
 		if (best == NONE || count < best_siblings ||
@@ -477,16 +478,18 @@ static void mark_missed(const struct arbiter_plan *plan, uint32_t not_by, bool *
 static uint32_t core_to_grant(const struct arbiter_plan *plan, uint32_t process)
 {
 	uint32_t best = NONE, best_score = 0;
+	uint32_t own[ARBITER_CORES_MAX] = {0}, empty[ARBITER_CORES_MAX] = {0};
 	bool missed[ARBITER_CORES_MAX] = {false};
 
+	groups_count(plan, process, own);
+	groups_count(plan, NONE, empty);
 	mark_missed(plan, process, missed);
 	for (uint32_t c = 0; c < plan->config.cores; c++) {
 		if (plan->core[c].process != NONE)
 			continue;
 
-		uint32_t own = siblings(plan, c, process);
-		uint32_t empty = siblings(plan, c, NONE);
-		uint32_t score = own * 1024 + empty * 2 + !missed[c];
+		uint32_t group = plan->core[c].group;
+		uint32_t score = own[group] * 1024 + empty[group] * 2 + !missed[c];
 
 		if (best == NONE || score > best_score) {
 			best = c;

@@ -1,7 +1,7 @@
 /*
  * The arbiter and well-behaved clients: who gets which core, where its thread runs then, and what
- * happens when one of the two dies. By affinity, or `with` the back-end that is named; exits with 77
- * where that cannot be had.
+ * happens when one of the two dies. By affinity, or `with` the back-end that is named; exits with
+ * 77 where that cannot be had.
  */
 #include "arbiter_daemon.h"
 
