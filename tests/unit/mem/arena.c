@@ -179,6 +179,7 @@ static void mem_backing__huge_1g(void **state)
 struct listener {
 	size_t pieces;
 	bool refuse_add;
+	size_t most; /* pieces; 0: any number */
 	bool refuse_remove;
 };
 
@@ -186,7 +187,7 @@ static struct status on_add(void *ctx, const struct mem_piece *piece)
 {
 	struct listener *l = ctx;
 
-	if (l->refuse_add)
+	if (l->refuse_add || (l->most && l->pieces == l->most))
 		return fail(STATUS_LIMIT, "no more registrations");
 	assert_int_equal(piece->bytes, CHUNK_BYTES);
 	/* it has memory at once, at both ends, which nobody but the sanitizer forbids to touch */
@@ -250,6 +251,16 @@ static void mem_subscribe__refusals(void **state)
 	assert_contains(diag_text(), "registrations");
 	assert_int_equal(yes.pieces, 1);
 	no.refuse_add = false;
+	/* of several pieces that come together, the first ones must be taken back as well */
+	no.most = no.pieces + 2;
+	assert_null(mem_buffer_alloc(MEM_SHAREABLE, 8 * MIB, 4096, &unit_tag));
+	assert_int_equal(yes.pieces, 1);
+	assert_int_equal(no.pieces, 1);
+	no.most = 0;
+	void *several = mem_buffer_alloc(MEM_SHAREABLE, 8 * MIB - 100, 4096, &unit_tag);
+	assert_non_null(several);
+	assert_int_equal(yes.pieces, 5);
+	mem_free(several);
 	mem_free(held);
 	mem_unsubscribe(MEM_SHAREABLE, &callbacks, &yes);
 	mem_unsubscribe(MEM_SHAREABLE, &callbacks, &no);

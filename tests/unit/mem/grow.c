@@ -110,6 +110,39 @@ static void grow_reclaim__before_refusing(void **state)
 	mem_free(large);
 }
 
+/* Free objects in depots stand in the way of another class, until they are asked for. */
+static void grow_reclaim__empties_depots(void **state)
+{
+	static void *p[300];
+	size_t count = 0;
+	void *rest = NULL, *last;
+
+	(void)state;
+	while (count < ARRAY_SIZE(p))
+		assert_non_null(p[count++] = mem_alloc(4000, &unit_tag));
+	/* all else, down to single pages, on a list through the objects */
+	for (size_t bytes = 64000; bytes > 2000; bytes /= 2) {
+		while ((last = mem_alloc(bytes, &unit_tag))) {
+			*(void **)last = rest;
+			rest = last;
+		}
+	}
+	/* as many as cache and depot can hold together: none goes back to the arena by itself */
+	for (size_t i = 100; i < 200; i++)
+		mem_free(p[i]);
+	last = mem_alloc(40000, &unit_tag);
+	assert_non_null(last);
+	mem_free(last);
+	for (size_t i = 0; i < count; i++)
+		if (i < 100 || i >= 200)
+			mem_free(p[i]);
+	while (rest) {
+		last = *(void **)rest;
+		mem_free(rest);
+		rest = last;
+	}
+}
+
 /* Waits, without a deadline of its own, until the grower has done something. */
 static void wait_until(bool (*done)(void))
 {
@@ -172,6 +205,7 @@ int main(void)
 		CASE(mem_maintain__gives_back_chunks_and_pages),
 		CASE(mem_maintain__resident_shrinks),
 		CASE(grow_reclaim__before_refusing),
+		CASE(grow_reclaim__empties_depots),
 		cmocka_unit_test(grow_start__in_the_background),
 		cmocka_unit_test(grow_start__no_thread),
 	};
