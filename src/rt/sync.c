@@ -174,6 +174,10 @@ void rt_mutex_unlock(struct rt_mutex *m)
 
 	ASSERT(owner(m) == me());
 	if (atomic_u32_load(&m->state, ORDER_RELAXED) == MUTEX_HELD) {
+		/* who had it before may be about to release the lock below: the caller may free the
+		 * mutex after this, so nobody else may still touch it */
+		while (unlikely(atomic_u32_load(&m->lock.held, ORDER_ACQUIRE) != 0))
+			cpu_relax();
 		owner_set(m, NULL);
 		if (likely(atomic_u32_cas(&m->state, &state, MUTEX_FREE, ORDER_RELEASE)))
 			return;

@@ -36,7 +36,10 @@ SUSPENDS void rt_mutex_lock(struct rt_mutex *m);
 SUSPENDS struct status rt_mutex_lock_until(struct rt_mutex *m, uint64_t deadline);
 /* Takes it if it is free. */
 bool rt_mutex_try(struct rt_mutex *m);
-/* Passes it to the oldest waiter, if there is one. By the owner only (assertion). */
+/*
+ * Passes it to the oldest waiter, if there is one. By the owner only (assertion). Afterwards the
+ * mutex is not touched on behalf of the caller: the last who uses it may free it then.
+ */
 void rt_mutex_unlock(struct rt_mutex *m);
 
 /* ---- condition ---- */

@@ -634,7 +634,7 @@ static void create_many(void *arg)
 			unit_until(&ran, i - i % 512);
 	}
 	for (uint32_t i = 0; i < MANY_CREATED / 2; i++)
-		CHECK_OK(rt_join(unit_spawn(i % 2, count, &ran)));
+		CHECK_OK(rt_join(unit_spawn(i % 16 == 0, count, &ran)));
 	unit_until(&ran, MANY_CREATED);
 	/* slots are used again: a tenth of the threads never existed at one time */
 	CHECK(atomic_u32_load(&rt->slots.fresh, ORDER_ACQUIRE) < MANY_CREATED / 10);
