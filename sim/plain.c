@@ -31,7 +31,7 @@ static ALWAYS_INLINE void access_made(const void *at, size_t bytes, bool write, 
 {
 	/* the one thread-local variable is switched with the processor: each has its own */
 	if (sim_now_running && at != &self_current)
-		race_access(sim_now_running, at, bytes, write, NULL, pc);
+		race_access(sim_now_running, at, bytes, write, pc);
 }
 
 #define ACCESS(name, bytes, write)                                                                 \

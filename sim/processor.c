@@ -254,6 +254,7 @@ static void sim_init(struct sim *s, const struct sim_config *config, struct sim_
 	ret->text[0] = '\0';
 	memory_reset();
 	race_reset();
+	mutex_reset();
 	strategy_init(s);
 	context_init_native(&s->outside.context);
 	s->outside.name = "outside";

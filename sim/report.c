@@ -15,7 +15,7 @@ static const char *const event_names[] = {
 	[EVENT_PLAIN] = "plain",      [EVENT_RELAX] = "relax", [EVENT_CLOCK] = "clock",
 	[EVENT_CHOOSE] = "choose",    [EVENT_SLEEP] = "sleep", [EVENT_AWAKE] = "awake",
 	[EVENT_WAKE] = "wake",        [EVENT_START] = "start", [EVENT_END] = "end",
-	[EVENT_JOIN] = "join",
+	[EVENT_JOIN] = "join",        [EVENT_LOCK] = "lock",   [EVENT_UNLOCK] = "unlock",
 };
 
 const char *sim_verdict_name(enum sim_verdict verdict)
@@ -82,6 +82,10 @@ static void processor_print(struct sim *s, const struct processor *p, FILE *out)
 		break;
 	case PROCESSOR_JOINING:
 		fprintf(out, "joins processor %u\n", p->joins);
+		frames_print(out, p->frames);
+		break;
+	case PROCESSOR_LOCKING:
+		fprintf(out, "waits for a mutex\n");
 		frames_print(out, p->frames);
 		break;
 	case PROCESSOR_ENDED: fprintf(out, "ended\n"); break;

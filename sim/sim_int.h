@@ -46,6 +46,7 @@ enum processor_state {
 	PROCESSOR_RUNNABLE, /* runs, or would if it were chosen */
 	PROCESSOR_SLEEPING, /* in kthread_sleep() until a wake or the deadline */
 	PROCESSOR_JOINING,  /* in kthread_join() until its target has ended */
+	PROCESSOR_LOCKING,  /* in pthread_mutex_lock() until the mutex is given back */
 	PROCESSOR_ENDED,    /* waits to be joined */
 };
 
@@ -63,7 +64,7 @@ struct processor {
 	void *arg;
 	struct kthread *kthread; /* NULL for the first */
 
-	const void *waits_for;    /* the futex word */
+	const void *waits_for;    /* futex word or mutex */
 	uint64_t deadline;        /* of a sleep; CLOCK_NEVER otherwise */
 	uint32_t joins;           /* index of the target */
 	void *frames[FRAMES_MAX]; /* where it went to wait */
@@ -148,6 +149,8 @@ enum event {
 	EVENT_START,
 	EVENT_END,
 	EVENT_JOIN,
+	EVENT_LOCK,
+	EVENT_UNLOCK,
 };
 
 /* splitmix64: every seed is as good as another, and one multiplication chain is fast enough. */
@@ -240,14 +243,13 @@ void memory_reset(void);
 uint32_t memory_number(struct sim *s, const void *at, unsigned width);
 /* race.c: the same for plain data. */
 void race_reset(void);
-/*
- * The current processor reads or writes plain data: ends the run if that races. The place is told
- * as `what` if that is not NULL, as the function at `pc` otherwise.
- */
-void race_access(struct sim *s, const void *at, size_t bytes, bool write, const char *what,
-		 const void *pc);
+/* The current processor reads or writes plain data, at `pc`: ends the run if that races. */
+void race_access(struct sim *s, const void *at, size_t bytes, bool write, const void *pc);
 void race_forget(const void *at, size_t bytes);
 void memory_forget(const void *at, size_t bytes);
+
+/* mutex.c: the same for mutexes. */
+void mutex_reset(void);
 
 /* report.c: ends the run. */
 NORETURN void finding(struct sim *s, enum sim_verdict verdict, const char *format, ...)

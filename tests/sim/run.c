@@ -26,6 +26,7 @@ static const struct suite {
 } suites[] = {
 	{scenarios_sync, &scenarios_sync_count},
 	{scenarios_threads, &scenarios_threads_count},
+	{scenarios_memory, &scenarios_memory_count},
 };
 
 struct options {

@@ -29,3 +29,6 @@ extern const size_t scenarios_sync_count;
 
 extern const struct scenario scenarios_threads[];
 extern const size_t scenarios_threads_count;
+
+extern const struct scenario scenarios_memory[];
+extern const size_t scenarios_memory_count;

@@ -7,6 +7,8 @@
 #include "rt/kthread.h"
 #include "sim/sim.h"
 
+#include <pthread.h>
+
 #define SEEDS 100
 
 static struct sim_report report;
@@ -348,6 +350,44 @@ static void kthread_wake__ends_a_sleep(void **state)
 		run_ok(seed, wake_body);
 }
 
+/* ---- mutexes --------------------------------------------------------------------------------------- */
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void mutex_party(void *arg)
+{
+	(void)arg;
+	for (uint32_t i = 0; i < 5; i++) {
+		if (i % 2 == 0 || pthread_mutex_trylock(&mutex) != 0)
+			pthread_mutex_lock(&mutex);
+		SHARED_WRITE(&shared.number, sizeof(shared.number));
+		uint64_t before = shared.number;
+		atomic_u32_add(&shared.word, 1, ORDER_RELAXED);
+		shared.number = before + 1;
+		pthread_mutex_unlock(&mutex);
+	}
+}
+
+static void mutex_body(void *arg)
+{
+	struct kthread a;
+	struct kthread b;
+
+	(void)arg;
+	start(&a, mutex_party, "a");
+	start(&b, mutex_party, "b");
+	kthread_join(&a);
+	kthread_join(&b);
+	sim_check(shared.number == 10, "two were in at once");
+}
+
+static void mutex__orders_and_waits_in_virtual_time(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 0; seed < SEEDS; seed++)
+		run_ok(seed, mutex_body);
+}
+
 static void choose_body(void *arg)
 {
 	uint32_t seen = 0;
@@ -386,6 +426,7 @@ int main(void)
 		cmocka_unit_test(kthread_start__fails_outside),
 		cmocka_unit_test(self__goes_with_the_processor),
 		cmocka_unit_test(kthread_wake__ends_a_sleep),
+		cmocka_unit_test(mutex__orders_and_waits_in_virtual_time),
 		cmocka_unit_test(kthread_choose__takes_each),
 	};
 
