@@ -23,9 +23,6 @@
 #define IDLE_LOOK_ROUNDS  64
 #define IDLE_PAUSE_ROUNDS 2
 
-/* Publishing the load costs the creators of threads a cache miss, so it waits for a few changes. */
-#define LOAD_SLACK 8
-
 /* ---- ready list ------------------------------------------------------------------------------ */
 
 static ALWAYS_INLINE void ready_append(struct rt_core *c, struct rt_thread *t)
@@ -167,8 +164,8 @@ static void thread_move(struct rt_core *from, struct rt_thread *t)
 		rt_timer_disarm(&t->timer);
 		t->timer_armed = false;
 	}
-	from->load_delta--;
-	atomic_u64_add(&to->front, 1, ORDER_RELAXED);
+	core_gone_add(from, 1);
+	atomic_u32_add(&to->pushed, 1, ORDER_RELAXED);
 	atomic_ptr_store(&t->core, to, ORDER_RELEASE);
 	if (woken_push(to, t))
 		core_kick(to);
@@ -271,17 +268,6 @@ static void ready_sweep(struct rt_core *c)
 
 /* ---- looking around -------------------------------------------------------------------------- */
 
-static void load_publish(struct rt_core *c)
-{
-	if (c->load_delta == 0)
-		return;
-	/*
-	 * two's complement: adds to the low half, and what would borrow from the position cannot be
-	 */
-	atomic_u64_add(&c->front, (uint64_t)(int64_t)c->load_delta, ORDER_RELAXED);
-	c->load_delta = 0;
-}
-
 static void account(struct rt_core *c, uint64_t now)
 {
 	uint64_t elapsed = clock_cycles_to_ns(now - c->looked_at);
@@ -336,8 +322,6 @@ static uint32_t look_around(struct rt_core *c)
 		next = h->next;
 		events += h->poll(h->arg);
 	}
-	if (c->load_delta >= LOAD_SLACK || c->load_delta <= -LOAD_SLACK)
-		load_publish(c);
 	c->countdown = c->countdown_start;
 	return events;
 }
@@ -357,7 +341,6 @@ bool core_has_work(const struct rt_core *c)
 
 void core_rest(struct rt_core *c)
 {
-	load_publish(c);
 	for (uint32_t i = 0; i < WATCHED_MOST; i++)
 		watch_end(c, i);
 }
@@ -390,8 +373,6 @@ static void idle(struct rt_core *c)
 			c->idle_since = c->looked_at;
 			continue;
 		}
-		if (round == IDLE_LOOK_ROUNDS)
-			load_publish(c);
 		/* the kernel ran somebody else meanwhile: who spins is who is made to wait, and
 		 * who sleeps runs at once when he is woken */
 		if (c->rt->config.mode == RT_SHARED && c->looked_at - before > c->preempted_cycles)
@@ -426,7 +407,7 @@ static void run_ready(struct rt_core *c)
 	if (c->ended) {
 		t = c->ended;
 		c->ended = NULL;
-		c->load_delta--;
+		core_gone_add(c, 1);
 		thread_bury(c, t);
 	}
 }

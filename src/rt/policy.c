@@ -249,9 +249,12 @@ static ALWAYS_INLINE uint64_t random_next(uint64_t *state)
 	return x;
 }
 
+/* Modulo 2^32, as its parts are. */
 static ALWAYS_INLINE uint32_t load_of(const struct rt_core *c)
 {
-	return (uint32_t)atomic_u64_load(&c->front, ORDER_RELAXED);
+	return atomic_u32_load(&c->spawned_here, ORDER_RELAXED) +
+	       atomic_u32_load(&c->pushed, ORDER_RELAXED) -
+	       atomic_u32_load(&c->gone, ORDER_RELAXED);
 }
 
 struct rt_core *policy_core(struct rt *rt, uint8_t number, uint64_t *random)
@@ -272,7 +275,8 @@ struct rt_core *policy_core(struct rt *rt, uint8_t number, uint64_t *random)
 	struct rt_core *first = &rt->cores[atomic_u32_load(&class->cores[a], ORDER_RELAXED)];
 	struct rt_core *second = &rt->cores[atomic_u32_load(&class->cores[b], ORDER_RELAXED)];
 
-	return load_of(second) < load_of(first) ? second : first;
+	/* read one after the other, so it may be seen below zero: as a difference it is right */
+	return (int32_t)(load_of(second) - load_of(first)) < 0 ? second : first;
 }
 
 /* A core for one thread; the core serves only that class until policy_exclusive_give(). */

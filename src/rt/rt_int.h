@@ -122,13 +122,6 @@ struct spawn_cell {
 
 #define SPAWN_CELLS 64
 
-/*
- * rt_core.front: spawn position:32, threads that are to run:32; one word so that one atomic moves
- * both.
- */
-#define FRONT_LOAD_MASK 0xffffffffull
-#define FRONT_SPAWN_ONE (1ull << 32)
-
 struct ready_list {
 	struct rt_thread *first;
 	struct rt_thread *last; /* undefined while first is NULL */
@@ -176,7 +169,6 @@ struct rt_core {
 	uint64_t random;
 	struct rt_thread *free; /* slots */
 	uint32_t free_count;
-	int32_t load_delta; /* to be added to front's load */
 	struct rt_hook *hooks;
 	struct rt_timer *timers; /* pairing heap */
 	uint64_t looked_at;      /* cycles */
@@ -194,7 +186,11 @@ struct rt_core {
 
 	/* Written by others. */
 	CACHE_ALIGNED struct atomic_ptr woken; /* stack of threads woken from elsewhere */
-	CACHE_ALIGNED struct atomic_u64 front;
+	/* How many threads it has is spawned + pushed - gone. What others write and what the core
+	 * writes lie in lines of their own: a creator finds the first where it left it. */
+	CACHE_ALIGNED struct atomic_u32 spawned_here; /* positions of the ring that were claimed */
+	struct atomic_u32 pushed;                     /* threads that came otherwise */
+	CACHE_ALIGNED struct atomic_u32 gone; /* ended or moved, less those it spawned for itself */
 	CACHE_ALIGNED struct atomic_u32 parked; /* 1: needs a kick */
 	struct atomic_u32 serves; /* classes, one bit each, whose threads may run here */
 	struct atomic_u32 stopping;
@@ -290,6 +286,13 @@ static ALWAYS_INLINE struct rt_core *core_self(void)
 static ALWAYS_INLINE void counter_add(struct atomic_u64 *counter, uint64_t n)
 {
 	atomic_u64_store(counter, atomic_u64_load(counter, ORDER_RELAXED) + n, ORDER_RELEASE);
+}
+
+/* By the core itself; -1 for a thread that it spawned for itself. */
+static ALWAYS_INLINE void core_gone_add(struct rt_core *c, int32_t n)
+{
+	atomic_u32_store(&c->gone, atomic_u32_load(&c->gone, ORDER_RELAXED) + (uint32_t)n,
+			 ORDER_RELAXED);
 }
 
 /* Whether the calling core watches the thread. Reads its own words only. */

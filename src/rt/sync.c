@@ -54,16 +54,24 @@ static bool waiters_pop(struct rt_waiters *q, struct rt_wait *ret)
 	return true;
 }
 
-/* Wakes the oldest whose wait has not ended otherwise; false if there is none. Lock held. */
-static bool waiters_wake(struct rt_waiters *q)
+/*
+ * Wakes all, and tells each by `value` that it was woken under the lock: it may free the object, but
+ * not before the waker has let go, for which it calls waker_gone(). Lock held.
+ */
+static void waiters_wake_all(struct rt_waiters *q, uint64_t value)
 {
 	struct rt_wait w;
 
 	while (waiters_pop(q, &w)) {
-		if (rt_wake(w))
-			return true;
+		w.thread->wait_value = value;
+		rt_wake(w);
 	}
-	return false;
+}
+
+static void waker_gone(struct spinlock *lock)
+{
+	spinlock_lock(lock);
+	spinlock_unlock(lock);
 }
 
 /*
@@ -168,11 +176,10 @@ static NOINLINE void mutex_unlock_slow(struct rt_mutex *m)
 	spinlock_unlock(&m->lock);
 }
 
-void rt_mutex_unlock(struct rt_mutex *m)
+static void mutex_release(struct rt_mutex *m)
 {
 	uint32_t state = MUTEX_HELD;
 
-	ASSERT(owner(m) == me());
 	if (atomic_u32_load(&m->state, ORDER_RELAXED) == MUTEX_HELD) {
 		/* who had it before may be about to release the lock below: the caller may free the
 		 * mutex after this, so nobody else may still touch it */
@@ -185,40 +192,74 @@ void rt_mutex_unlock(struct rt_mutex *m)
 	mutex_unlock_slow(m);
 }
 
+void rt_mutex_unlock(struct rt_mutex *m)
+{
+	ASSERT(owner(m) == me());
+	mutex_release(m);
+}
+
 /* ---- condition ------------------------------------------------------------------------------- */
 
+enum { COND_NOTIFIED_ONE, COND_NOTIFIED_ALL };
+
+/*
+ * A notification takes a free mutex for the thread that it wakes: the mutex is in the notifier's
+ * cache, and the woken thread need not fetch it. While it waits, wait_value is the mutex; 0 then says
+ * that the mutex was taken for it.
+ */
 SUSPENDS struct status rt_cond_wait(struct rt_cond *c, struct rt_mutex *m, uint64_t deadline)
 {
 	struct rt_wait w = rt_wait_begin("condition");
 
 	spinlock_lock(&c->lock);
-	waiters_append(&c->waiters, w, 0);
+	waiters_append(&c->waiters, w, (uint64_t)(uintptr_t)m);
 	spinlock_unlock(&c->lock);
 	rt_mutex_unlock(m);
 
 	struct status s = waiters_wait(&c->waiters, &c->lock, w, deadline);
 
-	rt_mutex_lock(m);
+	if (!status_ok(s) || w.thread->wait_value != 0)
+		rt_mutex_lock(m);
 	return s;
+}
+
+/* Takes the mutex in the name of a thread that waits, if it is free. */
+static bool mutex_take_for(struct rt_mutex *m, struct rt_thread *t)
+{
+	uint32_t state = MUTEX_FREE;
+
+	if (!atomic_u32_cas(&m->state, &state, MUTEX_HELD, ORDER_ACQUIRE))
+		return false;
+	owner_set(m, t);
+	return true;
 }
 
 void rt_cond_notify(struct rt_cond *c)
 {
-	struct rt_wait w;
-	bool found;
+	for (;;) {
+		struct rt_mutex *m = NULL;
+		struct rt_wait w;
 
-	do {
 		spinlock_lock(&c->lock);
-		found = waiters_pop(&c->waiters, &w);
+		bool found = waiters_pop(&c->waiters, &w);
+		if (found)
+			m = (struct rt_mutex *)(uintptr_t)w.thread->wait_value;
+		bool taken = found && mutex_take_for(m, w.thread);
+		if (taken)
+			w.thread->wait_value = 0;
 		spinlock_unlock(&c->lock);
-	} while (found && !rt_wake(w));
+
+		if (!found || rt_wake(w))
+			return;
+		if (taken)
+			mutex_release(m);
+	}
 }
 
 void rt_cond_notify_all(struct rt_cond *c)
 {
 	spinlock_lock(&c->lock);
-	while (waiters_wake(&c->waiters))
-		;
+	waiters_wake_all(&c->waiters, COND_NOTIFIED_ALL);
 	spinlock_unlock(&c->lock);
 }
 
@@ -353,6 +394,15 @@ static struct status channel_closed(void)
 	return fail(STATUS_CLOSED, "channel: closed");
 }
 
+/* What a waiter was woken for. */
+static struct status channel_woken(struct rt_channel *c, struct rt_wait w)
+{
+	if (w.thread->wait_value != CHANNEL_CLOSED)
+		return OK;
+	waker_gone(&c->lock);
+	return channel_closed();
+}
+
 /* One attempt at sending; false if the channel is full. Takes and releases the lock. */
 static bool channel_offer(struct rt_channel *c, void *item, struct status *ret)
 {
@@ -422,7 +472,7 @@ SUSPENDS struct status rt_channel_send(struct rt_channel *c, void *item, uint64_
 		waiters_append(&c->senders, w, (uint64_t)(uintptr_t)item);
 		spinlock_unlock(&c->lock);
 		TRY(waiters_wait(&c->senders, &c->lock, w, deadline));
-		return w.thread->wait_value == CHANNEL_CLOSED ? channel_closed() : OK;
+		return channel_woken(c, w);
 	}
 	return s;
 }
@@ -451,8 +501,7 @@ SUSPENDS struct status rt_channel_receive(struct rt_channel *c, void **ret_item,
 	waiters_append(&c->receivers, w, 0);
 	spinlock_unlock(&c->lock);
 	TRY(waiters_wait(&c->receivers, &c->lock, w, deadline));
-	if (w.thread->wait_value == CHANNEL_CLOSED)
-		return channel_closed();
+	TRY(channel_woken(c, w));
 	*ret_item = (void *)(uintptr_t)w.thread->wait_value;
 	return OK;
 }
@@ -470,14 +519,10 @@ struct status rt_channel_try_receive(struct rt_channel *c, void **ret_item)
 
 void rt_channel_close(struct rt_channel *c)
 {
-	struct rt_wait w;
-
 	spinlock_lock(&c->lock);
 	c->closed = true;
-	while (waiters_pop(&c->senders, &w) || waiters_pop(&c->receivers, &w)) {
-		w.thread->wait_value = CHANNEL_CLOSED;
-		rt_wake(w);
-	}
+	waiters_wake_all(&c->senders, CHANNEL_CLOSED);
+	waiters_wake_all(&c->receivers, CHANNEL_CLOSED);
 	spinlock_unlock(&c->lock);
 }
 
@@ -493,24 +538,12 @@ void rt_group_add(struct rt_group *g, uint32_t n)
 
 void rt_group_done(struct rt_group *g)
 {
-	struct rt_wait w;
-	bool more = true;
-	bool found;
-
 	spinlock_lock(&g->lock);
 	ASSERT(g->count > 0);
 	g->count--;
-	while (more && g->count == 0) {
-		found = waiters_pop(&g->waiters, &w);
-		more = g->waiters.first != NULL;
-		spinlock_unlock(&g->lock);
-		/* outside of the lock: the last waiter may free the group at once */
-		if (found)
-			rt_wake(w);
-		if (!more)
-			return;
-		spinlock_lock(&g->lock);
-	}
+	/* all in one hold: who is woken first may add to the group for the next round */
+	if (g->count == 0)
+		waiters_wake_all(&g->waiters, 0);
 	spinlock_unlock(&g->lock);
 }
 
@@ -526,5 +559,7 @@ SUSPENDS struct status rt_group_wait(struct rt_group *g, uint64_t deadline)
 	w = rt_wait_begin("group");
 	waiters_append(&g->waiters, w, 0);
 	spinlock_unlock(&g->lock);
-	return waiters_wait(&g->waiters, &g->lock, w, deadline);
+	TRY(waiters_wait(&g->waiters, &g->lock, w, deadline));
+	waker_gone(&g->lock);
+	return OK;
 }

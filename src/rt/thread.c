@@ -65,7 +65,7 @@ static struct status spawn_local(struct rt_core *c, const struct spawn_cell *wha
 		return spawn_limit(c->rt);
 	thread_prepare(t, what);
 	atomic_ptr_store(&t->core, c, ORDER_RELAXED);
-	c->load_delta++;
+	core_gone_add(c, -1);
 	if (ret_id)
 		*ret_id = thread_id(t);
 	core_make_ready(t);
@@ -79,17 +79,15 @@ static struct status spawn_local(struct rt_core *c, const struct spawn_cell *wha
  */
 static bool spawn_ring(struct rt_core *to, const struct spawn_cell *what, struct rt_id *ret_id)
 {
-	uint64_t front = atomic_u64_load(&to->front, ORDER_RELAXED);
+	uint32_t position = atomic_u32_load(&to->spawned_here, ORDER_RELAXED);
 	struct spawn_cell *cell;
-	uint32_t position;
 
 	do {
-		position = (uint32_t)(front >> 32);
 		cell = &to->spawn[position % SPAWN_CELLS];
 		/* acquire: the slot that the core put into the cell */
 		if (atomic_u64_load(&cell->turn, ORDER_ACQUIRE) != position)
 			return false;
-	} while (!atomic_u64_cas(&to->front, &front, front + FRONT_SPAWN_ONE + 1, ORDER_RELAXED));
+	} while (!atomic_u32_cas(&to->spawned_here, &position, position + 1, ORDER_RELAXED));
 
 	if (ret_id)
 		*ret_id = thread_id(cell->slot);
@@ -121,7 +119,7 @@ static struct status spawn_overflow(struct rt_core *to, const struct spawn_cell 
 		return spawn_limit(to->rt);
 	thread_prepare(t, what);
 	atomic_ptr_store(&t->core, to, ORDER_RELAXED);
-	atomic_u64_add(&to->front, 1, ORDER_RELAXED);
+	atomic_u32_add(&to->pushed, 1, ORDER_RELAXED);
 	if (ret_id)
 		*ret_id = thread_id(t);
 	core_make_ready(t);
