@@ -1,7 +1,7 @@
 /*
- * Mutexes of kernel threads, which slow control paths use. The linker puts these in front of the real
- * functions (see wrap.c): a real wait would stop all processors at once. The real mutex says whether it is
- * held; who knows what of whom goes from each holder to the next.
+ * Mutexes of kernel threads, which slow control paths use. The linker puts these in front of the
+ * real functions (see wrap.c): a real wait would stop all processors at once. The real mutex says
+ * whether it is held; who knows what of whom goes from each holder to the next.
  */
 #include "sim/sim_int.h"
 #include "sim/table.h"

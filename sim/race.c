@@ -1,11 +1,11 @@
 /*
- * Races between plain accesses, after FastTrack (Flanagan and Freund, PLDI 2009): of each word the last
- * write, and the last read or, when several processors read it side by side, the last of each. An
- * access that does not happen after all that conflict with it is a race, whether or not this run came
- * close to it.
+ * Races between plain accesses, after FastTrack (Flanagan and Freund, PLDI 2009): of each word the
+ * last write, and the last read or, when several processors read it side by side, the last of each.
+ * An access that does not happen after all that conflict with it is a race, whether or not this run
+ * came close to it.
  *
- * A word is four bytes. Accesses to other bytes of one word do not conflict, but of what was done to
- * them only the last is remembered: that overlooks races in packed bytes, and invents none.
+ * A word is four bytes. Accesses to other bytes of one word do not conflict, but of what was done
+ * to them only the last is remembered: that overlooks races in packed bytes, and invents none.
  */
 #include "base/assert.h"
 #include "sim/sim_int.h"
@@ -135,7 +135,7 @@ void race_forget(const void *at, size_t bytes)
 	}
 }
 
-/* ---- the rule ---------------------------------------------------------------------------------- */
+/* ---- the rule -------------------------------------------------------------------------------- */
 
 static const char *place_name(uint64_t place)
 {

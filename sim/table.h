@@ -1,7 +1,7 @@
 /*
  * Tables of what the model knows of addresses: an array of items that only grows in a run, and an
- * index by open addressing. Everything is reserved once and touched as it fills, since most runs are
- * short and are processes of their own.
+ * index by open addressing. Everything is reserved once and touched as it fills, since most runs
+ * are short and are processes of their own.
  */
 #pragma once
 
@@ -19,7 +19,9 @@ struct table {
 /* Empties the table, and reserves its address space if that was not done before. */
 void table_reset(struct table *t, size_t item_bytes, uint32_t items_max);
 
-/* Adds an item, zeroed but for its address, which must not be in the table; NULL when it is full. */
+/*
+ * Adds an item, zeroed but for its address, which must not be in the table; NULL when it is full.
+ */
 void *table_add(struct table *t, uintptr_t at);
 
 static inline void *table_item(const struct table *t, uint32_t number)

@@ -55,8 +55,8 @@ static bool waiters_pop(struct rt_waiters *q, struct rt_wait *ret)
 }
 
 /*
- * Wakes all, and tells each by `value` that it was woken under the lock: it may free the object, but
- * not before the waker has let go, for which it calls waker_gone(). Lock held.
+ * Wakes all, and tells each by `value` that it was woken under the lock: it may free the object,
+ * but not before the waker has let go, for which it calls waker_gone(). Lock held.
  */
 static void waiters_wake_all(struct rt_waiters *q, uint64_t value)
 {
@@ -204,8 +204,8 @@ enum { COND_NOTIFIED_ONE, COND_NOTIFIED_ALL };
 
 /*
  * A notification takes a free mutex for the thread that it wakes: the mutex is in the notifier's
- * cache, and the woken thread need not fetch it. While it waits, wait_value is the mutex; 0 then says
- * that the mutex was taken for it.
+ * cache, and the woken thread need not fetch it. While it waits, wait_value is the mutex; 0 then
+ * says that the mutex was taken for it.
  */
 SUSPENDS struct status rt_cond_wait(struct rt_cond *c, struct rt_mutex *m, uint64_t deadline)
 {

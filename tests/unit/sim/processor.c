@@ -350,7 +350,7 @@ static void kthread_wake__ends_a_sleep(void **state)
 		run_ok(seed, wake_body);
 }
 
-/* ---- mutexes --------------------------------------------------------------------------------------- */
+/* ---- mutexes --------------------------------------------------------------------------------- */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
