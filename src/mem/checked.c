@@ -106,7 +106,7 @@ static void *small_dress(struct header *h, size_t bytes, uint32_t tag)
 	size_t block_bytes = mem_class_bytes(mem_class_of_small(bytes + sizeof(*h) + BORDER_MIN));
 	uint8_t *object = (uint8_t *)(h + 1);
 
-	unpoison_range(h, block_bytes);
+	open_range(h, block_bytes);
 	small_check_free(h, block_bytes);
 	*h = (struct header){
 		.magic = magic_of(h, MAGIC_LIVE),
@@ -128,7 +128,7 @@ static void small_free(void *p, const void *caller)
 	uint8_t *object = (uint8_t *)(h + 1);
 	size_t block_bytes = raw_size(h);
 
-	unpoison_range(h, block_bytes);
+	open_range(h, block_bytes);
 	if (h->magic == magic_of(h, MAGIC_FREE))
 		PANIC("double free of %p (tag %s, %u bytes), which was freed by %p and now by %p",
 		      p, tag_name(h->tag), h->bytes, h->freed_by, caller);
@@ -167,11 +167,12 @@ void checked_dress_run(void *run, size_t bytes, struct mem_tag *tag)
 	size_t run_bytes = raw_size(run);
 	uint8_t *at = run;
 
-	unpoison_range(run, run_bytes);
+	open_range(run, run_bytes);
 	dresses[page] = (struct dress){.bytes = bytes, .tag = tag_id(tag)};
 	memset(at, POISON_NEW, bytes < FILL_MAX ? bytes : FILL_MAX);
 	memset(at + bytes, POISON_BORDER, run_bytes - bytes);
 	poison_range(at + bytes, run_bytes - bytes);
+	unpoison_range(at, bytes); /* whoever reads what it has not written is told */
 }
 
 static void run_free_checked(void *p, const void *caller)
@@ -187,7 +188,7 @@ static void run_free_checked(void *p, const void *caller)
 	size_t run_bytes = raw_size(p);
 	size_t rest = run_bytes - dress->bytes;
 
-	unpoison_range(p, run_bytes);
+	open_range(p, run_bytes);
 	size_t broken = fill_broken(at + dress->bytes, rest, POISON_BORDER);
 	if (broken < rest)
 		PANIC("somebody wrote past the end of %p (tag %s, %llu bytes), at offset %llu; it "
@@ -244,7 +245,7 @@ size_t checked_size(const void *p)
 		return arena_has(p) && raw_size(p) ? dresses[arena_page_of(p)].bytes : raw_size(p);
 
 	struct header *h = pool_object_start(p);
-	unpoison_range(h, sizeof(*h));
+	open_range(h, sizeof(*h));
 	size_t bytes = h->bytes;
 	poison_range(h, sizeof(*h));
 	return bytes;

@@ -44,3 +44,12 @@ static inline void unpoison_range(void *p, size_t bytes)
 	VALGRIND_MAKE_MEM_UNDEFINED(p, bytes);
 #endif
 }
+
+/* mem itself looks at [p, p + bytes), whoever may. */
+static inline void open_range(void *p, size_t bytes)
+{
+	unpoison_range(p, bytes);
+#if WITH_VALGRIND
+	VALGRIND_MAKE_MEM_DEFINED(p, bytes);
+#endif
+}
