@@ -97,6 +97,11 @@ class Version(Case):
         self.assertLessEqual({'private', 'shareable'}, set(version['memory']))
 
 
+def calm(text):
+    """Standard error without the remark that the machine was not quiet, which depends on the machine."""
+    return ''.join(line for line in text.splitlines(True) if 'other processes used' not in line)
+
+
 class Bench(Case):
 
     def test_list(self):
@@ -108,7 +113,7 @@ class Bench(Case):
 
     def test_json_lines(self):
         done = tarn('bench', 'limits', 'syscall', 'clock_*', '--json', '--seconds', '0.02')
-        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        self.assertEqual((done.returncode, calm(done.stderr)), (0, ''))
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual([row['case'] for row in rows], ['syscall', 'clock_cycles', 'clock_gettime'])
         for row in rows:
@@ -120,7 +125,7 @@ class Bench(Case):
 
     def test_table(self):
         done = tarn('bench', 'limits', 'syscall', '--seconds', '20ms')
-        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        self.assertEqual((done.returncode, calm(done.stderr)), (0, ''))
         self.assert_narrow(done.stdout)
         self.assertEqual(len(done.stdout.splitlines()), 2)
 
