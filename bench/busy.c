@@ -3,23 +3,32 @@
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* user nice system idle iowait irq softirq steal; idle and iowait are nobody's use */
+#define FIELDS 8
+static const bool is_use[FIELDS] = {true, true, true, false, false, true, true, true};
+
 bool bench_busy_parse(const char *text, double ticks, double *ret_seconds)
 {
-	unsigned long long user;
-	unsigned long long nice;
-	unsigned long long system;
-	unsigned long long irq;
-	unsigned long long softirq;
-	unsigned long long steal;
+	unsigned long long used = 0;
 
-	/* idle and iowait, the fourth and fifth, are nobody's use */
-	if (sscanf(text, "cpu %llu %llu %llu %*u %*u %llu %llu %llu", &user, &nice, &system, &irq,
-		   &softirq, &steal) != 6)
+	if (strncmp(text, "cpu ", 4) != 0)
 		return false;
-	*ret_seconds = (double)(user + nice + system + irq + softirq + steal) / ticks;
+	text += 4;
+	for (int i = 0; i < FIELDS; i++) {
+		char *end;
+		unsigned long long field = strtoull(text, &end, 10);
+
+		if (end == text)
+			return false;
+		text = end;
+		used += is_use[i] ? field : 0;
+	}
+	*ret_seconds = (double)used / ticks;
 	return true;
 }
 

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Ignored by default, so one that comes after the handler is gone does no harm. */
@@ -49,18 +50,18 @@ void watchdog_init(struct rt *rt)
 
 uint64_t watchdog_delay_ns(const struct rt_core *c)
 {
-	unsigned long long delay = 0;
 	char path[64];
 	char text[128];
+	char *delay;
 	size_t bytes;
 
 	/* "run-time run-delay slices" */
 	snprintf(path, sizeof(path), "/proc/self/task/%lu/schedstat",
 		 (unsigned long)atomic_u64_quiet_load(&c->kthread.tid, ORDER_RELAXED));
-	if (!status_ok(os_file_read(path, text, sizeof(text), &bytes)) ||
-	    sscanf(text, "%*u %llu", &delay) != 1)
+	if (!status_ok(os_file_read(path, text, sizeof(text), &bytes)))
 		return 0;
-	return delay;
+	delay = strchr(text, ' ');
+	return delay ? strtoull(delay, NULL, 10) : 0;
 }
 
 void watchdog_thread_init(void)
