@@ -135,26 +135,31 @@ SUSPENDS static NOINLINE struct status mutex_lock_slow(struct rt_mutex *m, struc
 		spinlock_unlock(&m->lock);
 		return OK;
 	}
-	ASSERT(owner(m) != w.thread);
 	waiters_append(&m->waiters, w, 0);
 	spinlock_unlock(&m->lock);
 	return waiters_wait(&m->waiters, &m->lock, w, deadline);
+}
+
+SUSPENDS static void mutex_lock_hard(struct rt_mutex *m)
+{
+	struct status s = mutex_lock_slow(m, wait_begin_hard("mutex"), CLOCK_NEVER);
+
+	ASSERT(status_ok(s));
 }
 
 SUSPENDS void rt_mutex_lock(struct rt_mutex *m)
 {
 	if (likely(rt_mutex_try(m)))
 		return;
-
-	struct status s = mutex_lock_slow(m, wait_begin_hard("mutex"), CLOCK_NEVER);
-
-	ASSERT(status_ok(s));
+	ASSERT(owner(m) != me());
+	mutex_lock_hard(m);
 }
 
 SUSPENDS struct status rt_mutex_lock_until(struct rt_mutex *m, uint64_t deadline)
 {
 	if (likely(rt_mutex_try(m)))
 		return OK;
+	ASSERT(owner(m) != me());
 	return mutex_lock_slow(m, rt_wait_begin("mutex"), deadline);
 }
 
@@ -200,13 +205,16 @@ void rt_mutex_unlock(struct rt_mutex *m)
 
 /* ---- condition ------------------------------------------------------------------------------- */
 
-enum { COND_NOTIFIED_ONE, COND_NOTIFIED_ALL };
-
 /*
  * A notification takes a free mutex for the thread that it wakes: the mutex is in the notifier's
- * cache, and the woken thread need not fetch it. While it waits, wait_value is the mutex; 0 then
- * says that the mutex was taken for it.
+ * cache, and the woken thread need not fetch it. While it waits, wait_value is the mutex; then it
+ * may be one of these.
  */
+enum {
+	COND_MUTEX_TAKEN, /* it was taken in the waiter's name */
+	COND_ALL,         /* woken under the condition's lock, among all */
+};
+
 SUSPENDS struct status rt_cond_wait(struct rt_cond *c, struct rt_mutex *m, uint64_t deadline)
 {
 	struct rt_wait w = rt_wait_begin("condition");
@@ -218,8 +226,14 @@ SUSPENDS struct status rt_cond_wait(struct rt_cond *c, struct rt_mutex *m, uint6
 
 	struct status s = waiters_wait(&c->waiters, &c->lock, w, deadline);
 
-	if (!status_ok(s) || w.thread->wait_value != 0)
-		rt_mutex_lock(m);
+	if (status_ok(s) && w.thread->wait_value == COND_MUTEX_TAKEN)
+		return OK;
+	if (status_ok(s) && w.thread->wait_value == COND_ALL)
+		waker_gone(&c->lock);
+	/* A notification that comes too late may hold the mutex in this thread's name still, until
+	 * it has seen that: so this does not assert that the owner is another. */
+	if (!rt_mutex_try(m))
+		mutex_lock_hard(m);
 	return s;
 }
 
@@ -246,7 +260,7 @@ void rt_cond_notify(struct rt_cond *c)
 			m = (struct rt_mutex *)(uintptr_t)w.thread->wait_value;
 		bool taken = found && mutex_take_for(m, w.thread);
 		if (taken)
-			w.thread->wait_value = 0;
+			w.thread->wait_value = COND_MUTEX_TAKEN;
 		spinlock_unlock(&c->lock);
 
 		if (!found || rt_wake(w))
@@ -259,7 +273,7 @@ void rt_cond_notify(struct rt_cond *c)
 void rt_cond_notify_all(struct rt_cond *c)
 {
 	spinlock_lock(&c->lock);
-	waiters_wake_all(&c->waiters, COND_NOTIFIED_ALL);
+	waiters_wake_all(&c->waiters, COND_ALL);
 	spinlock_unlock(&c->lock);
 }
 

@@ -300,6 +300,58 @@ static void cond_work(void *arg)
 	}
 }
 
+/* Keeps its core looking at its timers. */
+static void keep_awake(void *arg)
+{
+	while (atomic_u32_load(arg, ORDER_ACQUIRE) == 0)
+		rt_yield();
+}
+
+static void cond_wait_briefly(void *arg)
+{
+	struct one *o = arg;
+	struct all *a = o->all;
+
+	rt_mutex_lock(&a->mutex);
+	unit_count(&a->inside);
+	ok_or_timeout(rt_cond_wait(&a->cond, &a->mutex, o->deadline));
+	rt_mutex_unlock(&a->mutex);
+}
+
+/*
+ * The notification and the deadline come at the same time; the notifier may have taken the mutex in
+ * the name of a waiter that has given up.
+ */
+static void cond_notify_late(void *arg)
+{
+	struct atomic_u32 enough = {0};
+	struct rt_id awake = unit_spawn(1, keep_awake, &enough);
+	struct all a;
+
+	(void)arg;
+	for (uint64_t i = 0; i < 3 * ROUNDS; i++) {
+		all_init(&a);
+		a.ones[0].deadline = clock_deadline(30 * NS_PER_US);
+		a.ids[0] = unit_spawn(1, cond_wait_briefly, &a.ones[0]);
+		unit_until(&a.inside, 1);
+		/* from 2 µs before to 8 µs after: timers fire a little late */
+		while (clock_ns() + 2000 < a.ones[0].deadline + i % 100 * 100)
+			cpu_relax();
+		rt_cond_notify(&a.cond);
+		CHECK_OK(rt_join(a.ids[0]));
+		CHECK(rt_mutex_try(&a.mutex));
+		rt_mutex_unlock(&a.mutex);
+	}
+	unit_count(&enough);
+	CHECK_OK(rt_join(awake));
+}
+
+static void rt_cond_notify__against_the_deadline(void **state)
+{
+	(void)state;
+	unit_run(2, cond_notify_late, NULL);
+}
+
 static void cond_contend(void *arg)
 {
 	static struct all a;
@@ -530,6 +582,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(rt_mutex__misuse_is_a_crash),
 		cmocka_unit_test(rt_cond__oldest_first),
 		cmocka_unit_test(rt_cond_wait__gives_up),
+		cmocka_unit_test(rt_cond_notify__against_the_deadline),
 		cmocka_unit_test(rt_cond__contended),
 		cmocka_unit_test(rt_sem__first_come_first_served),
 		cmocka_unit_test(rt_sem__contended),

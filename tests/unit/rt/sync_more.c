@@ -409,6 +409,39 @@ static void rt_group__wakes_all(void **state)
 	unit_run(1, group_order, NULL);
 }
 
+/* The first who is woken begins the next round; those who waited with it are woken all the same. */
+static void wait_and_add(void *arg)
+{
+	struct one *o = arg;
+
+	CHECK_OK(rt_group_wait(&o->all->group, CLOCK_NEVER));
+	rt_group_add(&o->all->group, 1);
+}
+
+static void group_again(void *arg)
+{
+	struct all a;
+
+	(void)arg;
+	for (uint32_t i = 0; i < ROUNDS; i++) {
+		all_init(&a);
+		rt_group_add(&a.group, 1);
+		for (uint32_t k = 0; k < 3; k++) {
+			a.ids[k] = unit_spawn(1, wait_and_add, &a.ones[k]);
+			unit_until_blocked(a.ids[k]);
+		}
+		rt_group_done(&a.group);
+		join_all(&a, 3);
+		CHECK(a.group.count == 3 && a.group.waiters.first == NULL);
+	}
+}
+
+static void rt_group_wait__used_again_at_once(void **state)
+{
+	(void)state;
+	unit_run(2, group_again, NULL);
+}
+
 static void done_too_often(void *arg)
 {
 	struct rt_group g = {0};
@@ -428,6 +461,77 @@ static void rt_group_done__too_often_is_a_crash(void **state)
 	assert_contains(death_report, "CRASH: assertion failed: g->count > 0");
 }
 
+/* ---- objects that one of several waiters frees ----------------------------------------------- */
+
+enum { COND, CLOSED, GROUP, KINDS };
+
+struct shared {
+	struct rt_mutex mutex;
+	struct rt_cond cond;
+	struct rt_channel channel;
+	void *slots[1];
+	struct rt_group group;
+	uint32_t references; /* under the mutex */
+	int kind;
+};
+
+static void wait_and_put(void *arg)
+{
+	struct shared *s = arg;
+	void *got;
+
+	rt_mutex_lock(&s->mutex);
+	if (s->kind == COND) {
+		CHECK_OK(rt_cond_wait(&s->cond, &s->mutex, CLOCK_NEVER));
+	} else {
+		rt_mutex_unlock(&s->mutex);
+		if (s->kind == CLOSED)
+			CHECK_STATUS(rt_channel_receive(&s->channel, &got, CLOCK_NEVER), CLOSED);
+		else
+			CHECK_OK(rt_group_wait(&s->group, CLOCK_NEVER));
+		rt_mutex_lock(&s->mutex);
+	}
+	bool last = --s->references == 0;
+	rt_mutex_unlock(&s->mutex);
+	if (last) {
+		memset(s, 0xa5, sizeof(*s));
+		free(s);
+	}
+}
+
+/* Whoever wakes several must not touch the object when the last of them has gone. */
+static void wake_several(void *arg)
+{
+	(void)arg;
+	for (uint32_t i = 0; i < ROUNDS; i++) {
+		struct shared *s = malloc(sizeof(*s));
+		struct rt_id ids[3];
+
+		CHECK(s != NULL);
+		*s = (struct shared){.references = 3, .kind = (int)i % KINDS};
+		s->channel = RT_CHANNEL(s->slots);
+		rt_group_add(&s->group, 1);
+		for (uint32_t k = 0; k < 3; k++) {
+			ids[k] = unit_spawn(1, wait_and_put, s);
+			unit_until_blocked(ids[k]);
+		}
+		if (s->kind == COND)
+			rt_cond_notify_all(&s->cond);
+		else if (s->kind == CLOSED)
+			rt_channel_close(&s->channel);
+		else
+			rt_group_done(&s->group);
+		for (uint32_t k = 0; k < 3; k++)
+			CHECK_OK(rt_join(ids[k]));
+	}
+}
+
+static void sync__freed_by_the_last_who_was_woken(void **state)
+{
+	(void)state;
+	unit_run(2, wake_several, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -440,7 +544,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(rt_channel_close__ends_all_waits),
 		cmocka_unit_test(rt_channel__contended),
 		cmocka_unit_test(rt_group__wakes_all),
+		cmocka_unit_test(rt_group_wait__used_again_at_once),
 		cmocka_unit_test(rt_group_done__too_often_is_a_crash),
+		cmocka_unit_test(sync__freed_by_the_last_who_was_woken),
 	};
 	return unit_main(tests, argc, argv);
 }
