@@ -205,18 +205,38 @@ bool mem_maintain(bool give_back)
 	return more;
 }
 
-bool grow_reclaim(uint64_t bytes)
+/* What could be taken without passing the limit if all free memory were given back. */
+static uint64_t within_reach(void)
 {
-	uint64_t limit = arena.config.limit_bytes;
-	bool any = reap_all(true);
+	uint64_t reach = arena.config.limit_bytes - atomic_u64_load(&arena.resident, ORDER_RELAXED);
 
 	for (uint32_t i = 0; i < arena.part_count; i++) {
 		struct mem_part *part = &arena.part[i];
 
-		while (limit - atomic_u64_load(&arena.resident, ORDER_RELAXED) < bytes &&
+		spinlock_lock(&part->lock);
+		reach += resident_bytes(part) - used_bytes(part);
+		spinlock_unlock(&part->lock);
+	}
+	return reach;
+}
+
+bool grow_reclaim(uint64_t bytes)
+{
+	uint64_t limit = arena.config.limit_bytes;
+	/* a small request may need a chunk of its own */
+	uint64_t want = (bytes + CHUNK_BYTES - 1) & ~(uint64_t)(CHUNK_BYTES - 1);
+	bool any = reap_all(true);
+
+	/* a hopeless request must not cost a walk over all chunks */
+	if (within_reach() < bytes)
+		return any;
+	for (uint32_t i = 0; i < arena.part_count; i++) {
+		struct mem_part *part = &arena.part[i];
+
+		while (limit - atomic_u64_load(&arena.resident, ORDER_RELAXED) < want &&
 		       run_chunk_give_back(part, 0))
 			any = true;
-		while (limit - atomic_u64_load(&arena.resident, ORDER_RELAXED) < bytes &&
+		while (limit - atomic_u64_load(&arena.resident, ORDER_RELAXED) < want &&
 		       run_purge(part, PURGE_PAGES, 1) > 0)
 			any = true;
 	}

@@ -53,7 +53,9 @@ uint64_t mem_stop(void)
 {
 	if (!arena.base)
 		return 0;
-	ASSERT(cache_count() == 0);
+	if (cache_count() > 0)
+		PANIC("memory is stopped while %u threads have a cache of it: detach them first",
+		      cache_count());
 	grow_stop();
 	uint64_t leaked = dump_leaks();
 	mem_map = (struct mem_map){0};
@@ -121,7 +123,7 @@ void *mem_buffer_alloc(enum mem_kind kind, size_t bytes, size_t align, struct me
 	if (kind == MEM_PRIVATE)
 		return mem_alloc_aligned(bytes, align < MEM_PAGE_BYTES ? MEM_PAGE_BYTES : align,
 					 tag);
-	if (!MEM_CHECKED)
+	if (!MEM_CHECKED || bytes > arena.bytes)
 		return raw_run_alloc(kind, bytes, align, tag_id(tag));
 
 	void *run =

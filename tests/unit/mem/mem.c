@@ -107,6 +107,25 @@ static void mem_alloc__limit_is_a_status(void **state)
 	mem_free(p);
 }
 
+/* No sum of a size and a border may wrap around. */
+static void mem_alloc__more_than_there_is(void **state)
+{
+	void *p = mem_alloc(100, &unit_tag);
+
+	(void)state;
+	for (size_t less = 0; less < 3 * MIB; less = less * 2 + 1) {
+		assert_null(mem_alloc(SIZE_MAX - less, &unit_tag));
+		assert_int_equal(diag_self()->code, STATUS_NO_MEMORY);
+		assert_null(mem_alloc_zero(SIZE_MAX - less, &unit_tag));
+		assert_null(mem_alloc_aligned(SIZE_MAX - less, 1024, &unit_tag));
+		assert_null(mem_alloc_aligned(SIZE_MAX - less, MIB, &unit_tag));
+		assert_null(mem_buffer_alloc(MEM_PRIVATE, SIZE_MAX - less, 4096, &unit_tag));
+		assert_null(mem_buffer_alloc(MEM_SHAREABLE, SIZE_MAX - less, 4096, &unit_tag));
+		assert_null(mem_realloc(p, SIZE_MAX - less, &unit_tag));
+	}
+	mem_free(p);
+}
+
 static void mem_realloc__keeps_content(void **state)
 {
 	unsigned char *p = mem_realloc(NULL, 10, &unit_tag);
@@ -216,7 +235,7 @@ static void mem_stop__with_a_cache_attached(void *arg)
 static void mem_stop__too_early(void **state)
 {
 	(void)state;
-	unit_dies(mem_stop__with_a_cache_attached, NULL, "cache_count() == 0");
+	unit_dies(mem_stop__with_a_cache_attached, NULL, "while 1 threads have a cache");
 }
 
 static void mem_backing_text__all(void **state)
@@ -249,6 +268,7 @@ int main(void)
 		CASE(mem_alloc_zero__used_before),
 		CASE(mem_alloc_aligned__every_power),
 		CASE(mem_alloc__limit_is_a_status),
+		CASE(mem_alloc__more_than_there_is),
 		CASE(mem_realloc__keeps_content),
 		CASE(mem_buffer_alloc__direct_io),
 		CASE(mem_region_of__mapped_elsewhere),

@@ -117,6 +117,29 @@ static void run_alloc__limit_and_recovery(void **state)
 		run_free(held[--count], CHUNK_PAGES);
 }
 
+/* What the other arena has free, in whole chunks and in pages of one in use, is not lost to us. */
+static void run_alloc__takes_from_the_other_arena(void **state)
+{
+	struct mem_part *other = arena_part(MEM_SHAREABLE, 0);
+	char *first = NULL, *held = NULL, *ours[128];
+	size_t count = 0;
+
+	(void)state;
+	assert_ok(run_alloc(other, CHUNK_PAGES * 60 + 5, 1, &first));
+	assert_ok(run_alloc(other, 1, 1, &held));
+	run_free(first, CHUNK_PAGES * 60 + 5);
+	/* down to less than a chunk below the limit */
+	assert_true(arena_limit_take(MIB));
+	while (count < ARRAY_SIZE(ours) &&
+	       status_ok(run_alloc(part(), CHUNK_PAGES, 1, &ours[count])))
+		count++;
+	assert_int_equal(count, 127);
+	arena_limit_give(MIB);
+	run_free(held, 1);
+	while (count > 0)
+		run_free(ours[--count], CHUNK_PAGES);
+}
+
 static void run_alloc_many__as_many_as_fit(void **state)
 {
 	void *runs[64];
@@ -215,6 +238,7 @@ int main(void)
 		CASE(run_alloc__aligned),
 		CASE(run_alloc__many_chunks),
 		CASE(run_alloc__limit_and_recovery),
+		CASE(run_alloc__takes_from_the_other_arena),
 		CASE(run_alloc_many__as_many_as_fit),
 		CASE(run_purge__and_take_again),
 		CASE(run_purge__populate_fails),
