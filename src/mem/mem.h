@@ -75,8 +75,8 @@ struct status mem_start(const struct mem_config *config);
 
 /*
  * Ends it: everything is unmapped, whoever still holds some. All caches must have been detached
- * (else the process ends). Returns the bytes that were never freed; the debug build also writes who held them to
- * standard error.
+ * (else the process ends). Returns the bytes that were never freed; the debug build also writes who
+ * held them to standard error.
  */
 uint64_t mem_stop(void);
 
