@@ -175,48 +175,53 @@ def run_meson_suites(folder, suites, label):
     results = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     for result in results:
         count_cases(tally, result, f'{label}: {result["name"].split(" / ")[-1]}')
-    if output.returncode != 0 and tally.failed == 0 and tally.skipped == 0:
+    if output.returncode != 0 and not results:
         tally.fail(f'{label}: meson test', output.stdout)
     return tally
 
 
 def count_cases(tally, result, name):
     """Adds one finished test program: each TAP line is a case; a program without TAP is one case."""
-    failed_before = tally.failed
-    skipped_before = tally.skipped
-    cases = 0
+    failed_before, skipped_before = tally.failed, tally.skipped
+    cases, comments = 0, []
     everything = f'{result.get("stdout", "")}\n{result.get("stderr", "")}'.strip()
     for line in result.get('stdout', '').splitlines():
         case = TAP_LINE.match(line.strip())
         if not case:
+            comments.append(line)
             continue
         cases += 1
-        directive = (case.group(4) or '').lstrip('# ')
-        case_name = f'{name}: {case.group(3).strip() or case.group(2)}'
+        title, directive = case.group(3).strip() or case.group(2), (case.group(4) or '').lstrip('# ')
         if directive.lower().startswith('skip'):
-            tally.skip(case_name, directive[4:].strip(' :') or skip_reason(everything))
+            # cmocka writes `not ok 8 # SKIP title`, and the reason is in a comment before
+            words = directive[4:].strip(' :')
+            if case.group(3).strip():
+                tally.skip(f'{name}: {title}', words or skip_reason(comments))
+            else:
+                tally.skip(f'{name}: {words}', skip_reason(comments))
         elif case.group(1) == 'ok' or directive.lower().startswith('todo'):
             tally.ok()
         else:
-            tally.fail(case_name, '' if tally.failed > failed_before else everything)
-    # cmocka says "not ok 7 # SKIP", which meson takes for a failure
-    only_skips = result.get('returncode') == 0 and tally.skipped > skipped_before
-    if result['result'] in BAD_RESULTS:
-        if tally.failed == failed_before and not only_skips:
+            tally.fail(f'{name}: {title}', '' if tally.failed > failed_before else everything)
+    # meson takes cmocka's skips for failures
+    only_skips = result['result'] == 'FAIL' and result.get('returncode') == 0 and tally.skipped > skipped_before
+    if result['result'] in BAD_RESULTS and not only_skips:
+        if tally.failed == failed_before:
             tally.fail(f'{name}: {result["result"].lower()} (status {result.get("returncode")})', everything)
     elif cases == 0 and result['result'] == 'SKIP':
-        tally.skip(name, skip_reason(everything))
+        tally.skip(name, skip_reason(everything.splitlines()))
     elif cases == 0:
         tally.ok()
 
 
-def skip_reason(output):
-    """What a program that skips says: the first line that speaks of skipping, or its last line."""
-    lines = [line.strip('# ') for line in output.splitlines() if line.strip() and not line.startswith('1..')]
-    for line in lines:
-        if 'skip' in line.lower():
-            return line
-    return lines[-1] if lines else 'no reason given'
+SKIP_WORDS = re.compile(r'skip|left out|lacks|has no|missing|cannot|not permitted|not installed', re.I)
+
+
+def skip_reason(lines):
+    """What a program that skips says: the last line that sounds like a reason, or the last line."""
+    lines = [line.strip('# \t') for line in lines if line.strip() and not line.startswith(('1..', 'TAP version'))]
+    reasons = [line for line in lines if SKIP_WORDS.search(line)]
+    return (reasons or lines or ['no reason given'])[-1]
 
 
 def calm_address_space():
@@ -256,6 +261,7 @@ def shell_scripts():
 def run_lint(builds, tally):
     count_one(tally, 'lint: tools/check', ['tools/check'])
     count_tap(tally, 'lint: tools/check_test.py', ['tools/check_test.py'])
+    count_tap(tally, 'lint: tools/suites_test.py', ['tools/suites_test.py'])
     for script in shell_scripts():
         count_one(tally, f'lint: shellcheck {script}', ['shellcheck', script])
     folder = builds.get('clang', tally)
