@@ -286,7 +286,11 @@ struct status crash_thread_init(void)
 
 	/* a guard below: an overflow here must not write over somebody else's memory */
 	TRY(os_map(page + SIGNAL_STACK_BYTES + page, page, &at));
-	TRY(os_guard_install(at, page));
+	struct status status = os_guard_install(at, page);
+	if (!status_ok(status)) {
+		status_ignore(os_unmap(at, page + SIGNAL_STACK_BYTES + page));
+		return status;
+	}
 	stack.ss_sp = (char *)at + page;
 	kept = (struct signal_stack *)(void *)((char *)stack.ss_sp + SIGNAL_STACK_BYTES);
 	if (sigaltstack(&stack, &kept->before) != 0) {
