@@ -69,7 +69,8 @@ struct rt_config {
 
 /*
  * Starts the cores. STATUS_INVALID for a configuration that cannot be, STATUS_LIMIT or
- * STATUS_NO_MEMORY when the system refuses threads or address space.
+ * STATUS_NO_MEMORY when the system refuses threads or address space, STATUS_IO when it does not say
+ * on which processors the process may run.
  */
 struct status rt_start(const struct rt_config *config, struct rt **ret);
 
