@@ -14,7 +14,7 @@
 /* All but the giving back: where that fails, what could not be given back is lost. */
 #define CALLS (OS_CALL_ANY & ~OS_CALL_BIT(OS_CALL_UNMAP))
 
-/* ---- leaks --------------------------------------------------------------------------------------- */
+/* ---- leaks ----------------------------------------------------------------------------------- */
 
 struct holding {
 	uint64_t mapped_bytes;
@@ -69,7 +69,7 @@ static void assert_nothing_leaked(const struct holding *before)
 #endif
 }
 
-/* ---- the sweep ------------------------------------------------------------------------------------ */
+/* ---- the sweep ------------------------------------------------------------------------------- */
 
 /* Returns what the work came to; a failure is checked against the statuses that may be. */
 typedef struct status work(void);
@@ -117,7 +117,7 @@ static void sweep(work *w, uint64_t least)
 	assert_ok(w());
 }
 
-/* ---- starting and stopping ---------------------------------------------------------------------- */
+/* ---- starting and stopping ------------------------------------------------------------------- */
 
 static struct status start_and_stop(const struct rt_config *config)
 {
@@ -146,7 +146,7 @@ static void rt_start__each_call_failing(void **state)
 	sweep(start_pinned_and_watched, 5);
 }
 
-/* ---- threads -------------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 #define MANY 150
 
@@ -185,7 +185,7 @@ static void rt_spawn__each_call_failing(void **state)
 	sweep(spawn_many, MANY);
 }
 
-/* ---- guests, calls and offloaded calls ----------------------------------------------------------- */
+/* ---- guests, calls and offloaded calls ------------------------------------------------------- */
 
 static struct rt *shared;
 
@@ -253,7 +253,7 @@ static void rt_offload__each_call_failing(void **state)
 	sweep(offload_once, 6);
 }
 
-/* ---- classes, timers and everything that asks the system for nothing --------------------------------- */
+/* ---- classes, timers and everything that asks the system for nothing ------------------------- */
 
 struct quiet {
 	struct rt_mutex mutex;

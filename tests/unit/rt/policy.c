@@ -381,14 +381,14 @@ static void rt_spawn__exclusive_without_a_slot(void **state)
 	atomic_u32_store(&stop_all, 0, ORDER_RELEASE);
 	assert_ok(rt_start(&(struct rt_config){.cores = 2, .threads_max = 1}, &rt));
 	assert_ok(rt_class_create(rt, "alone", RT_CLASS_KIND_EXCLUSIVE, 0, &alone.class));
-	/* a core may put a slot that it had at hand into its ring in between */
+	/* a core may put a slot that it had at hand into its ring in between; then it is taken
+	 * until the thread has ended */
 	do {
 		while (status_ok(rt_spawn(rt, &attr, run_until_stopped, NULL, NULL)))
 			;
 		s = rt_spawn(rt, &alone, note_core, &on, NULL);
-	} while (status_ok(s));
+	} while (status_ok(s) || !strstr(diag_text(), "raise threads_max"));
 	assert_int_equal(s.code, STATUS_LIMIT);
-	assert_contains(diag_text(), "raise threads_max");
 	while (rt_class_cores(rt, RT_CLASS_SHARED) != 2)
 		unit_yield();
 	atomic_u32_store(&stop_all, 1, ORDER_RELEASE);
