@@ -1,6 +1,6 @@
 /*
- * The machine-dependent part of the runtime on another machine: switching stacks, and reading the one
- * thread-local variable. Built by a cross compiler and run by qemu's user emulation.
+ * The machine-dependent part of the runtime on another machine: switching stacks, and reading the
+ * one thread-local variable. Built by a cross compiler and run by qemu's user emulation.
  */
 #include "rt/context.h"
 #include "base/assert.h"
@@ -28,7 +28,7 @@ static struct context native;
 static struct context other;
 static uint64_t seen;
 
-/* A value that must be in a register over a switch: the compiler may not know that it is constant. */
+/* A value that must be in a register over a switch: the compiler may not know what it is. */
 static double unknown(double value)
 {
 	__asm__("" : "+w"(value));
